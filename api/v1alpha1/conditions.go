@@ -1,0 +1,65 @@
+package v1alpha1
+
+// Condition types. Every kind reports those that its doc comment lists; Ready sums up the others.
+const (
+	// ConditionReady is True when every other condition that the kind needs is True.
+	ConditionReady = "Ready"
+	// ConditionAccepted says whether the spec could be understood and compiled (both kinds).
+	ConditionAccepted = "Accepted"
+	// ConditionResolvedRefs says whether every object that the spec refers to exists and is usable (both kinds).
+	ConditionResolvedRefs = "ResolvedRefs"
+	// ConditionProgrammed says whether the spec is part of the revision that sidecars are given (both kinds).
+	ConditionProgrammed = "Programmed"
+	// ConditionEnforced says whether every running sidecar concerned has acknowledged that revision (both kinds).
+	ConditionEnforced = "Enforced"
+	// ConditionReachable says whether the data source answered with the given credential (DataSource).
+	ConditionReachable = "Reachable"
+	// ConditionGoverned says whether a probe proved that nothing but a sidecar reaches the data (DataSource).
+	ConditionGoverned = "Governed"
+)
+
+// Reasons. One name is shared by condition, event, metric label and log line.
+const (
+	// ReasonReady goes with Ready=True.
+	ReasonReady = "Ready"
+	// ReasonNotReady goes with Ready=False; the message names the condition that is missing.
+	ReasonNotReady = "NotReady"
+	// ReasonAccepted goes with Accepted=True.
+	ReasonAccepted = "Accepted"
+	// ReasonInvalid goes with Accepted=False: the spec passed validation but could not be compiled.
+	ReasonInvalid = "Invalid"
+	// ReasonInvalidRego goes with Accepted=False: spec.rego does not compile or reaches for something it may not.
+	ReasonInvalidRego = "InvalidRego"
+	// ReasonResolved goes with ResolvedRefs=True.
+	ReasonResolved = "Resolved"
+	// ReasonDataSourceNotFound goes with ResolvedRefs=False of an AccessPolicy.
+	ReasonDataSourceNotFound = "DataSourceNotFound"
+	// ReasonSecretNotFound goes with ResolvedRefs=False of a DataSource.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretInvalid goes with ResolvedRefs=False: the Secret exists but lacks a key or holds no usable value.
+	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonProgrammed goes with Programmed=True.
+	ReasonProgrammed = "Programmed"
+	// ReasonPending goes with Programmed or Enforced=Unknown while a revision is on its way.
+	ReasonPending = "Pending"
+	// ReasonEnforced goes with Enforced=True.
+	ReasonEnforced = "Enforced"
+	// ReasonWaitingForSidecars goes with Enforced=False; the message names who has not acknowledged yet.
+	ReasonWaitingForSidecars = "WaitingForSidecars"
+	// ReasonRejectedBySidecar goes with Enforced=False: a sidecar refused the revision and keeps the one before.
+	ReasonRejectedBySidecar = "RejectedBySidecar"
+	// ReasonNoSidecars goes with Enforced=True when nobody is concerned.
+	ReasonNoSidecars = "NoSidecars"
+	// ReasonReachable goes with Reachable=True.
+	ReasonReachable = "Reachable"
+	// ReasonUnreachable goes with Reachable=False: no connection, or TLS could not be verified.
+	ReasonUnreachable = "Unreachable"
+	// ReasonAuthenticationFailed goes with Reachable=False: the data source refused the credential.
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+	// ReasonGoverned goes with Governed=True.
+	ReasonGoverned = "Governed"
+	// ReasonBypassPossible goes with Governed=False: a probe without a sidecar reached the data source.
+	ReasonBypassPossible = "BypassPossible"
+	// ReasonNotProbed goes with Governed=Unknown.
+	ReasonNotProbed = "NotProbed"
+)
