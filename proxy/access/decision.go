@@ -1,0 +1,88 @@
+package access
+
+import "time"
+
+// Effect is what a decision does. The zero value denies.
+type Effect uint8
+
+// The effects, strictest first.
+const (
+	Deny Effect = iota
+	RequireApproval
+	Allow
+)
+
+// String returns the effect's name as policies write it.
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "Allow"
+	case RequireApproval:
+		return "RequireApproval"
+	default:
+		return "Deny"
+	}
+}
+
+// Decision is the answer to an Operation. The zero value denies.
+type Decision struct {
+	Effect Effect
+	// Policy ("namespace/name") and Rule say who decided; for the built-in guard
+	// Rule is "guard <Feature>"; both are empty where no rule matched.
+	Policy string
+	Rule   string
+	// Reason is a sentence for a person. Hint says what to do next.
+	Reason string
+	Hint   string
+	// Observed: the policy is in mode Observe and Reason says what Enforce
+	// would have refused; Effect is Allow.
+	Observed bool
+	// Flags are remarks that are recorded and counted, such as
+	// "predicate on pii/ssn".
+	Flags []string
+	// Masks says for each tag in the operation what happens to its values. A tag
+	// that is missing here is redacted.
+	Masks map[string]Mask
+	// Limits bound the result.
+	Limits Limits
+	// Approval says how a person answers, when Effect is RequireApproval.
+	Approval Approval
+	// Revision of the policy bundle that decided.
+	Revision uint64
+}
+
+// Mask is a masking strategy for the values of a tag. The zero value redacts.
+type Mask struct {
+	Strategy   string `json:"strategy"` // Redact, Null, Partial, Hash, DateTrunc, Reveal; "" = Redact
+	KeepDomain bool   `json:"keepDomain,omitempty"`
+	KeepFirst  int    `json:"keepFirst,omitempty"`
+	KeepLast   int    `json:"keepLast,omitempty"`
+	TruncateTo string `json:"truncateTo,omitempty"` // Year, Month, Day, Hour
+	Rule       string `json:"rule,omitempty"`       // "namespace/policy masks[1]"
+}
+
+// Limits bound what one statement, or one subject in an hour, may read. 0 in a
+// field means that the policy sets no bound there.
+type Limits struct {
+	RowsPerStatement  int64
+	BytesPerStatement int64
+	RowsPerHour       int64
+	BytesPerHour      int64
+	// OnExceed is Deny or RequireApproval.
+	OnExceed Effect
+	// Policy and Rule that set them, for the error text and as the budget's key.
+	Policy string
+	Rule   string
+}
+
+// Any reports whether a limit is set.
+func (l Limits) Any() bool {
+	return l.RowsPerStatement > 0 || l.BytesPerStatement > 0 || l.RowsPerHour > 0 || l.BytesPerHour > 0
+}
+
+// Approval says how a held operation is approved.
+type Approval struct {
+	Timeout   time.Duration
+	Approvers int
+	Grant     string // Statement, Session, or a duration
+}

@@ -1,0 +1,91 @@
+package access
+
+// Phase says at which point of its life an operation is decided.
+type Phase string
+
+const (
+	// PhaseRun is an operation about to be executed.
+	PhaseRun Phase = "Run"
+	// PhasePrepare is a statement about to be parsed and kept for later.
+	PhasePrepare Phase = "Prepare"
+)
+
+// Access says what a statement does to a resource. The zero value is unknown,
+// which policy denies.
+type Access string
+
+// The ways in which a statement uses a resource.
+const (
+	AccessUnknown Access = ""
+	AccessRead    Access = "Read"
+	AccessWrite   Access = "Write"
+	AccessDefine  Access = "Define" // DDL, GRANT, LOCK: the resource itself
+)
+
+// Operation is one thing a client asks to do, understood as far as its protocol
+// can. It is the policy's input; docs/policy-input.schema.json describes its JSON.
+type Operation struct {
+	Protocol   string      `json:"protocol"`
+	DataSource string      `json:"dataSource"` // "namespace/name"
+	Phase      Phase       `json:"phase"`
+	Statements []Statement `json:"statements"`
+
+	// Text is the statement as the client sent it, bounded by the protocol.
+	// It is recorded; policy decides on Statements, never on text.
+	Text string `json:"-"`
+	// Parameters are the bound values, for the recording alone.
+	Parameters []Value `json:"-"`
+	// ID is equal for operations whose Statements are equal in this
+	// process, so that decisions can be cached; 0 means "do not cache".
+	ID uint64 `json:"-"`
+}
+
+// Statement holds the facts of one statement.
+type Statement struct {
+	// Kind is one of the ordinary kinds ("Select", "CopyOut", …). Empty means
+	// not understood, which policy denies.
+	Kind string `json:"kind"`
+	// Features are what the statement does on top ("Program", "BulkSelect", …).
+	Features []Feature `json:"features,omitempty"`
+	// Resources are the relations it uses.
+	Resources []Resource `json:"resources,omitempty"`
+	// Tags are the classification tags of columns that it may use in its output
+	// or write elsewhere, sorted; PredicateTags those that it compares.
+	Tags          []string `json:"tags,omitempty"`
+	PredicateTags []string `json:"predicateTags,omitempty"`
+	// Predicates names how tagged columns are compared: "Equality", "Range",
+	// "Pattern", "Order", "Other".
+	Predicates []string `json:"predicates,omitempty"`
+	// Functions that the statement calls, "schema.name".
+	Functions []string `json:"functions,omitempty"`
+}
+
+// Feature is something a statement does beyond its kind.
+type Feature struct {
+	Name string `json:"name"`
+	// Construct is how a person would write it: "COPY … TO PROGRAM".
+	Construct string `json:"construct,omitempty"`
+	// Effect says in a sentence what it would do: "It would run a program on the
+	// database server."
+	Effect string `json:"effect,omitempty"`
+}
+
+// Resource is a relation (table, view, sequence …) that a statement uses.
+type Resource struct {
+	Schema string   `json:"schema"`
+	Name   string   `json:"name"`
+	Access Access   `json:"access"`
+	Tags   []string `json:"tags,omitempty"` // of any of its columns, sorted
+}
+
+// Value is one value as a recording shows it: NULL, text, or bytes of a binary
+// format. Where Masked is set the rest is what the client saw, if anything.
+type Value struct {
+	Null   bool   `json:"null,omitempty"`
+	Masked bool   `json:"masked,omitempty"`
+	Text   string `json:"text,omitempty"`
+	Binary []byte `json:"binary,omitempty"`
+	// Size is the value's length in bytes on the wire where Text or Binary was
+	// cut short, otherwise 0.
+	Size int64 `json:"size,omitempty"`
+}

@@ -1,0 +1,175 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+)
+
+// ErrNoPermission is what writing upstream without a live Exchange returns.
+var ErrNoPermission = errors.New("session: no permission to send this upstream")
+
+// Exchange is the permission to forward one operation, the binding of its masks
+// and limits, and the duty to End. The zero Exchange permits nothing.
+type Exchange struct {
+	s        *Session
+	seq      int64
+	decision access.Decision
+	started  time.Time
+	live     bool
+	standing bool
+	ended    atomic.Bool
+
+	rows, bytes, masked atomic.Int64
+}
+
+// Decision returns what was decided.
+func (x *Exchange) Decision() *access.Decision { return &x.decision }
+
+// Seq returns the operation's number in the session, from 1.
+func (x *Exchange) Seq() int64 { return x.seq }
+
+// Take accounts for rows and bytes of results about to reach the client, with
+// the number of values masked in them. Once a limit is passed it returns an
+// *access.Denial and the protocol must stop the result; what it was asked for is
+// then not accounted for.
+func (x *Exchange) Take(rows, bytes, masked int64) error {
+	if l := &x.decision.Limits; l.Any() {
+		if err := x.withinLimits(l, rows, bytes); err != nil {
+			return err
+		}
+	}
+	x.rows.Add(rows)
+	x.bytes.Add(bytes)
+	x.masked.Add(masked)
+	if x.s != nil {
+		x.s.rows.Add(rows)
+		x.s.bytes.Add(bytes)
+		x.s.masked.Add(masked)
+	}
+	return nil
+}
+
+func (x *Exchange) withinLimits(l *access.Limits, rows, bytes int64) error {
+	if l.RowsPerStatement > 0 && x.rows.Load()+rows > l.RowsPerStatement {
+		return limitDenial(l, fmt.Sprintf("%d rows", l.RowsPerStatement), "rowsPerStatement")
+	}
+	if l.BytesPerStatement > 0 && x.bytes.Load()+bytes > l.BytesPerStatement {
+		return limitDenial(l, fmt.Sprintf("%d bytes", l.BytesPerStatement), "bytesPerStatement")
+	}
+	if l.RowsPerHour > 0 || l.BytesPerHour > 0 {
+		key := x.s.identity.Subject() + "|" + l.Policy + "|" + l.Rule
+		switch x.s.p.Budgets.Spend(key, x.s.p.now(), rows, bytes, l.RowsPerHour, l.BytesPerHour) {
+		case SpentRows:
+			return limitDenial(l, fmt.Sprintf("%d rows in an hour", l.RowsPerHour), "rowsPerHour")
+		case SpentBytes:
+			return limitDenial(l, fmt.Sprintf("%d bytes in an hour", l.BytesPerHour), "bytesPerHour")
+		}
+	}
+	return nil
+}
+
+func limitDenial(l *access.Limits, what, field string) *access.Denial {
+	d := &access.Denial{
+		Code: access.CodeLimit,
+		What: fmt.Sprintf("tidewaiter: stopped after %s (policy %s, rule %s, limit %s)", what, l.Policy, l.Rule, field),
+		Hint: "Add a WHERE or LIMIT, or ask the owner of the DataSource for access.",
+	}
+	if l.OnExceed == access.RequireApproval {
+		d.Detail = "The rule asks for approval beyond this limit (onExceed: RequireApproval); approvals are not available in this proxy, so it was stopped."
+	}
+	return d
+}
+
+// Result records a batch of rows as the client sees them.
+func (x *Exchange) Result(r *access.Rows) error {
+	return x.s.append(access.Event{Kind: access.EventRows, Statement: x.seq, Rows: r})
+}
+
+// Disagreed records that the server contradicted the analysis in the dangerous
+// direction, which is an alarm.
+func (x *Exchange) Disagreed(note string) error {
+	if x.s.p.Observer != nil {
+		x.s.p.Observer.Disagreed(x.s.p.DataSource)
+	}
+	return x.s.append(access.Event{Kind: access.EventDisagreed, Statement: x.seq, Note: note})
+}
+
+// End says how the operation went. Calls after the first do nothing. Rows,
+// Bytes, Masked and Duration are filled in from what Take has counted.
+func (x *Exchange) End(e access.Ended) error {
+	if x.standing || x.s == nil || x.ended.Swap(true) {
+		return nil
+	}
+	e.Rows, e.Bytes, e.Masked = x.rows.Load(), x.bytes.Load(), x.masked.Load()
+	e.Duration = x.s.p.now().Sub(x.started)
+	if x.s.p.Observer != nil {
+		x.s.p.Observer.Ended(x.s.p.DataSource, e)
+	}
+	return x.s.append(access.Event{Kind: access.EventEnded, Statement: x.seq, Ended: &e})
+}
+
+// Outbox collects what goes upstream. Nothing can be put into it without an
+// Exchange that Begin or Control has given. The zero value is empty and ready; it
+// is not safe for concurrent use.
+type Outbox struct{ buf []byte }
+
+// Append adds p to what goes upstream, by the permission of x.
+func (o *Outbox) Append(x *Exchange, p []byte) error {
+	if x == nil || !x.live {
+		return ErrNoPermission
+	}
+	o.buf = append(o.buf, p...)
+	return nil
+}
+
+// Len returns the number of bytes waiting.
+func (o *Outbox) Len() int { return len(o.buf) }
+
+// Swap exchanges the contents of two outboxes, so that one can be filled while
+// the other is written.
+func (o *Outbox) Swap(other *Outbox) { o.buf, other.buf = other.buf, o.buf }
+
+// Server is the upstream side of a session. It can be read by anyone and written
+// only from an Outbox.
+type Server struct{ conn net.Conn }
+
+// NewServer returns the upstream side of a session over an open connection.
+func NewServer(conn net.Conn) *Server { return &Server{conn: conn} }
+
+// Read reads from the data source.
+func (s *Server) Read(p []byte) (int, error) { return s.conn.Read(p) }
+
+// WriteFrom writes everything in o and empties it. A buffer that has grown large
+// is given back.
+func (s *Server) WriteFrom(o *Outbox) error {
+	_, err := s.conn.Write(o.buf)
+	if cap(o.buf) > 256<<10 {
+		o.buf = nil
+	}
+	o.buf = o.buf[:0]
+	return err
+}
+
+// Interrupt makes pending and later reads return at once, so that a relay can
+// end. Writes go on.
+func (s *Server) Interrupt() error { return s.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// CloseWrite ends the upstream direction where the transport can, so that the
+// server sees the end of what was sent.
+func (s *Server) CloseWrite() error {
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// Close ends the upstream connection.
+func (s *Server) Close() error { return s.conn.Close() }
+
+var _ io.Reader = (*Server)(nil)

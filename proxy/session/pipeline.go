@@ -1,0 +1,128 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+)
+
+// openTimeout bounds everything before a session relays: a client that opens a
+// connection and says nothing, a server that does not answer.
+const openTimeout = 30 * time.Second
+
+// Pipeline takes connections for one data source through every stage. All
+// stages but Approver and Observer are required. It is safe for concurrent use.
+type Pipeline struct {
+	DataSource string // "namespace/name"
+	Protocol   Protocol
+	Identifier Identifier
+	Dialer     Dialer
+	Decider    Decider
+	Approver   Approver // nil: what needs approval is refused
+	Recorder   Recorder
+	Observer   Observer // nil: nobody watches
+	Budgets    *Budgets
+	Now        func() time.Time // nil: time.Now
+}
+
+// Serve takes one client connection through the pipeline and closes it. Drain
+// asks the session to end once nothing is under way; the context ends it at once.
+func (p *Pipeline) Serve(ctx context.Context, client net.Conn, drain <-chan struct{}) error {
+	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { client.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	client.SetDeadline(time.Now().Add(openTimeout))
+	conv, err := p.Protocol.Accept(opening, client)
+	if errors.Is(err, ErrHandled) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("accept: %w", err)
+	}
+	id, err := p.Identifier.Identify(opening, client)
+	if err != nil {
+		return errors.Join(err, conv.Refuse(&access.Denial{What: "tidewaiter: it could not be established who you are, so the connection was refused", Cause: err}))
+	}
+	if c, ok := conv.(Canceller); ok {
+		return c.Cancel(opening, func(ctx context.Context) (*Upstream, error) { return p.Dialer.Dial(ctx, id) })
+	}
+	return p.session(ctx, opening, client, conv, id, drain)
+}
+
+// Refuse answers a client that is not served at all, such as one over a limit.
+func (p *Pipeline) Refuse(ctx context.Context, client net.Conn, d *access.Denial) error {
+	defer client.Close()
+	client.SetDeadline(time.Now().Add(2 * time.Second))
+	conv, err := p.Protocol.Accept(ctx, client)
+	if err != nil {
+		return err
+	}
+	if _, ok := conv.(Canceller); ok {
+		return nil
+	}
+	return conv.Refuse(d)
+}
+
+func (p *Pipeline) session(ctx, opening context.Context, client net.Conn, conv Conversation, id access.Identity, drain <-chan struct{}) error {
+	s := &Session{p: p, identity: id, hello: conv.Hello(), client: client, draining: drain}
+	s.control = Exchange{s: s, live: true, standing: true}
+	record, err := p.Recorder.Open(access.Opened{
+		Session: sessionName(p.now()), DataSource: p.DataSource, Protocol: p.Protocol.Name(),
+		Identity: id, Hello: s.hello, Client: client.RemoteAddr().String(),
+	})
+	if err != nil {
+		return errors.Join(err, conv.Refuse(recorderDown(err)))
+	}
+	s.record = record
+	if p.Observer != nil {
+		p.Observer.Opened(p.DataSource)
+	}
+	err = p.relay(ctx, opening, s, conv)
+	reason := "the client ended the session"
+	if err != nil {
+		reason = err.Error()
+	}
+	return errors.Join(err, s.close(reason))
+}
+
+func (p *Pipeline) relay(ctx, opening context.Context, s *Session, conv Conversation) error {
+	up, err := p.Dialer.Dial(opening, s.identity)
+	if err != nil {
+		return errors.Join(err, conv.Refuse(unreachable(p.DataSource, err)))
+	}
+	conn, err := conv.Open(opening, s, up)
+	if err != nil {
+		up.Conn.Close()
+		return errors.Join(err, conv.Refuse(access.AsDenial(err)))
+	}
+	s.server = NewServer(conn)
+	defer s.server.Close()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.client.SetDeadline(time.Time{})
+	return conv.Relay(ctx, s)
+}
+
+func unreachable(dataSource string, err error) *access.Denial {
+	return &access.Denial{
+		Code: access.CodeUnavailable, Cause: err,
+		What: fmt.Sprintf("tidewaiter: DataSource %s could not be reached", dataSource),
+		Hint: "Check the DataSource's host, port and tls settings, and that the server runs.",
+	}
+}
+
+// sessionName is unique, sorts by time, and is a legal file and object name.
+func sessionName(now time.Time) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return fmt.Sprintf("%s-%x", now.UTC().Format("2006-01-02t15-04-05.000"), b)
+}
