@@ -1,0 +1,202 @@
+package recording
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+)
+
+// appendEvent appends the JSON of e without its time, which the record's header
+// carries. It writes what encoding/json would, but without allocating for the
+// events that come with every statement; a test holds it to the fields of
+// access.Event.
+func appendEvent(dst []byte, e *access.Event) ([]byte, error) {
+	var err error
+	dst = appendString(append(dst, `{"kind":`...), string(e.Kind))
+	dst = appendInt(dst, `,"statement":`, e.Statement)
+	if e.Opened != nil {
+		if dst, err = appendAny(append(dst, `,"opened":`...), e.Opened); err != nil {
+			return dst, err
+		}
+	}
+	if e.Decided != nil {
+		dst = appendDecided(append(dst, `,"decided":`...), e.Decided)
+	}
+	if e.Rows != nil {
+		dst = appendRows(append(dst, `,"rows":`...), e.Rows)
+	}
+	if e.Ended != nil {
+		dst = appendEnded(append(dst, `,"ended":`...), e.Ended)
+	}
+	dst = appendText(dst, `,"note":`, e.Note)
+	if e.Closed != nil {
+		if dst, err = appendAny(append(dst, `,"closed":`...), e.Closed); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// appendAny is for what happens once in a session.
+func appendAny(dst []byte, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return append(dst, b...), err
+}
+
+func appendDecided(dst []byte, d *access.Decided) []byte {
+	dst = appendString(append(dst, `{"phase":`...), string(d.Phase))
+	dst = appendString(append(dst, `,"text":`...), d.Text)
+	dst = appendInt(dst, `,"textSize":`, d.TextSize)
+	if len(d.Parameters) > 0 {
+		dst = appendValues(append(dst, `,"parameters":`...), d.Parameters)
+	}
+	dst = appendTexts(dst, `,"kinds":`, d.Kinds)
+	dst = appendTexts(dst, `,"features":`, d.Features)
+	dst = appendTexts(dst, `,"resources":`, d.Resources)
+	dst = appendTexts(dst, `,"tags":`, d.Tags)
+	dst = appendString(append(dst, `,"effect":`...), d.Effect)
+	dst = appendText(dst, `,"policy":`, d.Policy)
+	dst = appendText(dst, `,"rule":`, d.Rule)
+	dst = appendText(dst, `,"reason":`, d.Reason)
+	dst = appendTrue(dst, `,"observed":true`, d.Observed)
+	dst = appendTexts(dst, `,"flags":`, d.Flags)
+	if d.Revision != 0 {
+		dst = strconv.AppendUint(append(dst, `,"revision":`...), d.Revision, 10)
+	}
+	return append(dst, '}')
+}
+
+func appendRows(dst []byte, r *access.Rows) []byte {
+	dst = append(dst, '{')
+	if len(r.Columns) > 0 {
+		dst = append(dst, `"columns":[`...)
+		for i := range r.Columns {
+			c := &r.Columns[i]
+			dst = appendString(append(comma(dst, i), `{"name":`...), c.Name)
+			dst = appendText(dst, `,"type":`, c.Type)
+			dst = append(appendText(dst, `,"masked":`, c.Masked), '}')
+		}
+		dst = append(dst, `],`...)
+	}
+	dst = append(dst, `"values":[`...)
+	for i, row := range r.Values {
+		dst = appendValues(comma(dst, i), row)
+	}
+	return append(dst, `]}`...)
+}
+
+func appendValues(dst []byte, row []access.Value) []byte {
+	dst = append(dst, '[')
+	for i := range row {
+		dst = appendValue(comma(dst, i), &row[i])
+	}
+	return append(dst, ']')
+}
+
+func appendValue(dst []byte, v *access.Value) []byte {
+	open := len(dst)
+	dst = appendTrue(dst, `,"null":true`, v.Null)
+	dst = appendTrue(dst, `,"masked":true`, v.Masked)
+	dst = appendText(dst, `,"text":`, v.Text)
+	if len(v.Binary) > 0 {
+		dst = append(dst, `,"binary":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, v.Binary), '"')
+	}
+	dst = appendInt(dst, `,"size":`, v.Size)
+	if len(dst) == open {
+		return append(dst, `{}`...)
+	}
+	dst[open] = '{' // in place of the first comma
+	return append(dst, '}')
+}
+
+func appendEnded(dst []byte, e *access.Ended) []byte {
+	dst = appendString(append(dst, `{"outcome":`...), string(e.Outcome))
+	dst = appendText(dst, `,"tag":`, e.Tag)
+	dst = appendText(dst, `,"code":`, e.Code)
+	dst = appendText(dst, `,"message":`, e.Message)
+	dst = strconv.AppendInt(append(dst, `,"rows":`...), e.Rows, 10)
+	dst = strconv.AppendInt(append(dst, `,"bytes":`...), e.Bytes, 10)
+	dst = strconv.AppendInt(append(dst, `,"masked":`...), e.Masked, 10)
+	dst = strconv.AppendInt(append(dst, `,"durationNanos":`...), int64(e.Duration), 10)
+	return append(dst, '}')
+}
+
+// The appenders below leave out what is empty; key begins with its comma.
+
+func appendInt(dst []byte, key string, n int64) []byte {
+	if n == 0 {
+		return dst
+	}
+	return strconv.AppendInt(append(dst, key...), n, 10)
+}
+
+func appendTrue(dst []byte, member string, is bool) []byte {
+	if !is {
+		return dst
+	}
+	return append(dst, member...)
+}
+
+func appendText(dst []byte, key, s string) []byte {
+	if s == "" {
+		return dst
+	}
+	return appendString(append(dst, key...), s)
+}
+
+func appendTexts(dst []byte, key string, list []string) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	dst = append(append(dst, key...), '[')
+	for i, s := range list {
+		dst = appendString(comma(dst, i), s)
+	}
+	return append(dst, ']')
+}
+
+func comma(dst []byte, i int) []byte {
+	if i > 0 {
+		dst = append(dst, ',')
+	}
+	return dst
+}
+
+// appendString appends s as a JSON string. Control characters are escaped, so
+// that a recording looked at with plain tools is harmless; bytes that are not
+// UTF-8 become U+FFFD.
+func appendString(dst []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0 // of what is copied as it is
+	for i := 0; i < len(s); {
+		b := s[i]
+		if b >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				dst = append(append(dst, s[start:i]...), `\ufffd`...)
+				start = i + 1
+			} else if r >= 0x80 && r < 0xa0 { // C1 controls: some terminals obey them
+				dst = append(append(dst, s[start:i]...), '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
+				start = i + n
+			}
+			i += n
+			continue
+		}
+		if b < ' ' || b == '"' || b == '\\' || b == 0x7f {
+			dst = append(dst, s[start:i]...)
+			if b == '"' || b == '\\' {
+				dst = append(dst, '\\', b)
+			} else {
+				dst = append(dst, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
+			}
+			start = i + 1
+		}
+		i++
+	}
+	return append(append(dst, s[start:]...), '"')
+}
