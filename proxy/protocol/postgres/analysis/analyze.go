@@ -1,0 +1,181 @@
+package analysis
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (*Result, error) {
+	if cat == nil {
+		return nil, &Refusal{Code: "55000", Message: "tidewaiter: the database's catalog is not loaded", Hint: "Try again in a moment."}
+	}
+	if r := check(text, opt.Limits); r != nil {
+		return nil, r
+	}
+	tree, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	session := newSession(st)
+	trusted := trustedNames(opt.Trusted)
+	result := &Result{Empty: len(tree.GetStmts()) == 0}
+	for _, raw := range tree.GetStmts() {
+		a := &analyzer{cat: cat, trusted: trusted, session: session}
+		stmt := a.analyze(raw.GetStmt())
+		stmt.Text = part(text, int(raw.GetStmtLocation()), int(raw.GetStmtLen()))
+		session.apply(stmt.Effects)
+		result.Statements = append(result.Statements, *stmt)
+	}
+	return result, nil
+}
+
+// part cuts a statement out of its text. A length of 0 means up to the end.
+func part(text string, start, length int) string {
+	start = min(max(start, 0), len(text))
+	end := len(text)
+	if length > 0 {
+		end = min(start+length, len(text))
+	}
+	return strings.TrimSpace(text[start:end])
+}
+
+// analyzer gathers the facts of one statement.
+type analyzer struct {
+	cat     *catalog.Snapshot
+	trusted map[string]bool
+	session *session
+	out     *Statement
+
+	features  map[string]access.Feature
+	resources map[resourceKey]*access.Resource
+	functions map[string]bool
+	tags      []string // read into the output or written elsewhere
+	compared  []string // tags of columns in predicates
+	kinds     map[string]bool
+	inner     []access.Statement
+
+	// seen are the relation references that lineage resolved.
+	seen map[*pg.RangeVar]bool
+	// opaque: something was met that the analyzer does not know.
+	opaque bool
+	// uncertain: lineage gave up, so everything may carry everything.
+	uncertain bool
+	// sleeps: the statement calls pg_sleep or its like.
+	sleeps bool
+	// steps bounds the work of one statement.
+	steps int
+}
+
+// maxSteps bounds how many expressions are visited for one statement, fixpoints
+// included; above it everything is uncertain.
+const maxSteps = 1_000_000
+
+// begin prepares for a statement.
+func (a *analyzer) begin() {
+	a.out = &Statement{}
+	a.features = map[string]access.Feature{}
+	a.resources = map[resourceKey]*access.Resource{}
+	a.functions = map[string]bool{}
+	a.kinds = map[string]bool{}
+	a.seen = map[*pg.RangeVar]bool{}
+}
+
+func (a *analyzer) analyze(node *pg.Node) *Statement {
+	a.begin()
+	found := a.takeInventory(node)
+	a.statement(node)
+	a.settle(found)
+	return a.out
+}
+
+// nested analyzes a statement inside this one, in the same state.
+func (a *analyzer) nested(node *pg.Node) *Statement {
+	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session}
+	return inner.analyze(node)
+}
+
+// settle turns what was gathered into the facts.
+func (a *analyzer) settle(found *inventory) {
+	for _, rv := range found.relations {
+		if !a.seen[rv] {
+			a.use(rv, access.AccessRead) // a reference in a place that lineage does not follow
+			if !found.harmless[rv] {
+				a.uncertain = a.uncertain || a.out.Touches
+			}
+		}
+	}
+	out := a.out
+	out.Touches = out.Touches || a.cat.AnyTagged() && (len(out.Derived) > 0 || a.runsUnknownCode())
+	if a.uncertain && out.Touches {
+		out.Derived, out.Outputs = a.cat.AllTags(), nil
+		a.tags = a.cat.AllTags()
+		if a.sinks() {
+			a.launder("a write whose values cannot be followed")
+		}
+	}
+	if a.sleeps && out.Touches && len(a.compared) > 0 {
+		a.feature(Inference, "pg_sleep() beside a comparison with a protected column")
+	}
+	out.Tags = catalog.Union(out.Tags, a.tags)
+	out.PredicateTags = catalog.Union(out.PredicateTags, a.compared)
+	for kind := range a.kinds {
+		out.Predicates = append(out.Predicates, kind)
+	}
+	for name := range a.functions {
+		out.Functions = append(out.Functions, name)
+	}
+	for _, f := range a.features {
+		out.Features = append(out.Features, f)
+	}
+	for _, r := range a.resources {
+		out.Resources = append(out.Resources, *r)
+	}
+	out.Inner = distinct(append(out.Inner, a.inner...))
+	sortFacts(&out.Statement)
+	if a.opaque {
+		out.Kind, out.Touches, out.Derived, out.Outputs = "", true, a.cat.AllTags(), nil
+	}
+}
+
+// runsUnknownCode reports whether something runs that may raise an error with
+// anything in it.
+func (a *analyzer) runsUnknownCode() bool {
+	for _, name := range []string{UnknownFunction, DynamicSQL, Procedural, ForeignData, Extension} {
+		if _, has := a.features[name]; has {
+			return true
+		}
+	}
+	return false
+}
+
+// distinct drops facts that repeat: a fixpoint visits a statement more than once.
+func distinct(inner []access.Statement) []access.Statement {
+	var kept []access.Statement
+	for i := range inner {
+		sortFacts(&inner[i])
+		if !slices.ContainsFunc(kept, func(s access.Statement) bool { return reflect.DeepEqual(s, inner[i]) }) {
+			kept = append(kept, inner[i])
+		}
+	}
+	return kept
+}
+
+// sortFacts puts the facts in an order that does not depend on chance, without
+// duplicates.
+func sortFacts(s *access.Statement) {
+	slices.SortFunc(s.Features, func(x, y access.Feature) int { return strings.Compare(x.Name, y.Name) })
+	s.Features = slices.CompactFunc(s.Features, func(x, y access.Feature) bool { return x.Name == y.Name })
+	slices.SortFunc(s.Resources, func(x, y access.Resource) int {
+		return strings.Compare(x.Schema+"."+x.Name+" "+string(x.Access), y.Schema+"."+y.Name+" "+string(y.Access))
+	})
+	slices.Sort(s.Functions)
+	s.Functions = slices.Compact(s.Functions)
+	slices.Sort(s.Predicates)
+	s.Predicates = slices.Compact(s.Predicates)
+}

@@ -1,0 +1,200 @@
+package analysis
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// item is a FROM item: the names that it brings into sight, and the columns of
+// its "*" in order. They differ for joins, whose members stay nameable while
+// USING merges columns.
+type item struct {
+	sources []*source
+	row     rowset
+}
+
+func single(s *source) item { return item{sources: []*source{s}, row: s.rowset} }
+
+// from adds FROM items to the scope of e, one after the other: LATERAL items and
+// functions see those to their left.
+func (a *analyzer) from(list []*pg.Node, e env) []item {
+	var items []item
+	for _, n := range list {
+		it := a.fromItem(n, e)
+		e.scope.sources = append(e.scope.sources, it.sources...)
+		items = append(items, it)
+	}
+	return items
+}
+
+func (a *analyzer) fromItem(n *pg.Node, e env) item {
+	switch v := n.GetNode().(type) {
+	case *pg.Node_RangeVar:
+		return single(a.rangeVar(v.RangeVar, e))
+	case *pg.Node_RangeSubselect:
+		return single(a.rangeSubselect(v.RangeSubselect, e))
+	case *pg.Node_RangeFunction:
+		return single(a.rangeFunction(v.RangeFunction, e))
+	case *pg.Node_RangeTableFunc:
+		return single(a.rangeTableFunc(v.RangeTableFunc, e))
+	case *pg.Node_RangeTableSample:
+		it := a.fromItem(v.RangeTableSample.GetRelation(), e)
+		tags := a.tagsOfAll(v.RangeTableSample.GetArgs(), e)
+		if len(catalog.Union(tags, a.tagsOf(v.RangeTableSample.GetRepeatable(), e))) > 0 {
+			a.feature(Inference, "TABLESAMPLE computed from a protected column")
+		}
+		return it
+	case *pg.Node_JoinExpr:
+		return a.join(v.JoinExpr, e)
+	}
+	a.uncertain = true
+	return single(&source{rowset: rowset{open: true, rest: a.everything()}})
+}
+
+// rangeVar is a WITH query of that name, if one is in sight, otherwise a relation.
+func (a *analyzer) rangeVar(rv *pg.RangeVar, e env) *source {
+	if rv.GetSchemaname() == "" {
+		if c := e.ctes.find(rv.GetRelname()); c != nil {
+			a.seen[rv] = true
+			return aliased(&source{alias: rv.GetRelname(), rowset: c.row}, rv.GetAlias())
+		}
+	}
+	return a.relation(rv, access.AccessRead)
+}
+
+func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
+	around := e.scope.outer
+	if n.GetLateral() {
+		around = e.scope
+	}
+	row := a.query(n.GetSubquery(), env{scope: around, ctes: e.ctes})
+	return aliased(&source{rowset: row}, n.GetAlias())
+}
+
+// rangeFunction is a function in FROM. Its columns carry what the function
+// carries; their number is not known unless a column list gives their names. A
+// protected value in the arguments of generate_series would be told by the
+// number of rows.
+func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
+	var tags []string
+	for _, function := range n.GetFunctions() {
+		for _, part := range function.GetList().GetItems() {
+			carried := a.tagsOf(part, e)
+			tags = catalog.Union(tags, carried)
+			if _, name := funcName(part.GetFuncCall()); len(carried) > 0 && name == "generate_series" {
+				a.feature(Inference, "generate_series() up to a protected value")
+			}
+		}
+	}
+	s := &source{alias: functionAlias(n), rowset: rowset{open: true, rest: tags}}
+	var names []*pg.Node
+	for _, def := range n.GetColdeflist() {
+		s.columns = append(s.columns, column{name: def.GetColumnDef().GetColname(), tags: tags})
+	}
+	if n.GetAlias() != nil {
+		s.alias, names = n.GetAlias().GetAliasname(), n.GetAlias().GetColnames()
+	}
+	s.open = len(n.GetColdeflist()) == 0 || n.GetOrdinality()
+	s.rowset = s.renamed(names)
+	return s
+}
+
+func functionAlias(n *pg.RangeFunction) string {
+	if functions := n.GetFunctions(); len(functions) == 1 {
+		if items := functions[0].GetList().GetItems(); len(items) > 0 {
+			_, name := funcName(items[0].GetFuncCall())
+			return name
+		}
+	}
+	return ""
+}
+
+// rangeTableFunc is XMLTABLE.
+func (a *analyzer) rangeTableFunc(n *pg.RangeTableFunc, e env) *source {
+	tags := a.tagsIn(n, e)
+	s := &source{alias: "xmltable"}
+	for _, c := range n.GetColumns() {
+		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), tags: tags})
+	}
+	return aliased(s, n.GetAlias())
+}
+
+// join joins two items. Its condition sees the two alone; an alias hides them.
+func (a *analyzer) join(j *pg.JoinExpr, e env) item {
+	left := a.fromItem(j.GetLarg(), e)
+	lateral := env{ctes: e.ctes, scope: &scope{outer: e.scope.outer}}
+	lateral.scope.sources = append(lateral.scope.sources, e.scope.sources...)
+	lateral.scope.sources = append(lateral.scope.sources, left.sources...)
+	right := a.fromItem(j.GetRarg(), lateral)
+
+	it := item{sources: append(append([]*source(nil), left.sources...), right.sources...)}
+	a.predicate(j.GetQuals(), env{ctes: e.ctes, scope: &scope{outer: e.scope.outer, sources: it.sources}})
+	merged := a.merge(j, left.row, right.row)
+	it.row = rowset{
+		columns: append(append(append([]column(nil), merged...), without(left.row.columns, merged)...), without(right.row.columns, merged)...),
+		open:    left.row.open || right.row.open,
+		rest:    catalog.Union(left.row.rest, right.row.rest),
+	}
+	if alias := j.GetJoinUsingAlias(); alias != nil {
+		it.sources = append(it.sources, &source{alias: alias.GetAliasname(), rowset: rowset{columns: merged}})
+	}
+	if j.GetAlias() != nil {
+		it = single(aliased(&source{rowset: it.row}, j.GetAlias()))
+	}
+	return it
+}
+
+// merge returns the columns that USING or NATURAL makes of two, which carry what
+// either carries, and records the comparison.
+func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
+	names := stringList(j.GetUsingClause())
+	if j.GetIsNatural() {
+		for _, c := range left.columns {
+			if len(named(right, c.name).name) > 0 {
+				names = append(names, c.name)
+			}
+		}
+		if left.open || right.open {
+			a.compare(PredicateOther, catalog.Union(left.all(), right.all()))
+			a.uncertain = true
+		}
+	}
+	var merged []column
+	for _, name := range names {
+		l, r := named(left, name), named(right, name)
+		kind := PredicateOther
+		if sameTags(l.tags, r.tags) {
+			kind = PredicateEquality
+		}
+		tags := catalog.Union(l.tags, r.tags)
+		a.compare(kind, tags)
+		merged = append(merged, column{name: name, tags: tags})
+	}
+	return merged
+}
+
+// named returns the column of that name, merged where there are several.
+func named(r rowset, name string) column {
+	var c column
+	for _, other := range r.columns {
+		if other.name == name {
+			c.name, c.tags = name, catalog.Union(c.tags, other.tags)
+		}
+	}
+	if r.open {
+		c.tags = catalog.Union(c.tags, r.rest)
+	}
+	return c
+}
+
+func without(columns, merged []column) []column {
+	var rest []column
+	for _, c := range columns {
+		if named(rowset{columns: merged}, c.name).name == "" {
+			rest = append(rest, c)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,145 @@
+package analysis
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// How a protected column is compared.
+const (
+	PredicateEquality = "Equality" // with a constant, a parameter, or a column of equal tags
+	PredicateRange    = "Range"    // <, BETWEEN …
+	PredicatePattern  = "Pattern"  // LIKE, regular expressions …
+	PredicateOrder    = "Order"    // ORDER BY, GROUP BY, DISTINCT, PARTITION BY
+	PredicateOther    = "Other"    // anything else: a part of it, a function of it, a generated value
+)
+
+// compare records a comparison of columns with these tags.
+func (a *analyzer) compare(kind string, tags []string) {
+	if len(tags) > 0 {
+		a.kinds[kind] = true
+		a.compared = catalog.Union(a.compared, tags)
+	}
+}
+
+// predicate records what a condition (WHERE, ON, HAVING, FILTER, WHEN) compares.
+func (a *analyzer) predicate(n *pg.Node, e env) {
+	a.steps++
+	switch v := n.GetNode().(type) {
+	case nil:
+	case *pg.Node_BoolExpr:
+		for _, arg := range v.BoolExpr.GetArgs() {
+			a.predicate(arg, e)
+		}
+	case *pg.Node_AExpr:
+		a.comparison(v.AExpr, e)
+	case *pg.Node_SubLink:
+		a.membership(v.SubLink, e)
+	default:
+		a.compare(PredicateOther, a.tagsOf(n, e))
+	}
+}
+
+// comparison classifies "left operator right".
+func (a *analyzer) comparison(x *pg.A_Expr, e env) {
+	left, right := a.tagsOf(x.GetLexpr(), e), a.tagsOf(x.GetRexpr(), e)
+	tags := catalog.Union(left, right)
+	if len(tags) == 0 {
+		return
+	}
+	kind := operatorKind(x)
+	switch {
+	case len(left) > 0 && len(right) > 0: // of two columns only equal things may be compared
+		if !sameTags(left, right) || !wholeValue(x.GetLexpr()) || !wholeValue(x.GetRexpr()) {
+			kind = PredicateOther
+		}
+	case len(left) > 0:
+		if !wholeValue(x.GetLexpr()) || !constantExpression(x.GetRexpr()) {
+			kind = PredicateOther
+		}
+	default:
+		if !wholeValue(x.GetRexpr()) || !constantExpression(x.GetLexpr()) {
+			kind = PredicateOther
+		}
+	}
+	a.compare(kind, tags)
+}
+
+func sameTags(left, right []string) bool {
+	return catalog.Contains(left, right) && catalog.Contains(right, left)
+}
+
+func operatorKind(x *pg.A_Expr) string {
+	switch x.GetKind() {
+	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
+		return PredicatePattern
+	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN,
+		pg.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return PredicateRange
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		return PredicateEquality
+	}
+	name := stringList(x.GetName())
+	if len(name) == 0 {
+		return PredicateOther
+	}
+	switch name[len(name)-1] {
+	case "=", "<>":
+		return PredicateEquality
+	case "<", "<=", ">", ">=":
+		return PredicateRange
+	case "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*", "^@", "@@", "%", "~<~", "~<=~", "~>~", "~>=~":
+		return PredicatePattern
+	}
+	return PredicateOther
+}
+
+// wholeValue reports whether an expression is a column, or a function of it that
+// takes nothing away but its case: not a part of it, and not its length.
+func wholeValue(n *pg.Node) bool {
+	if isColumn(n) {
+		return true
+	}
+	if cast := n.GetTypeCast(); cast != nil {
+		t := cast.GetTypeName()
+		name := stringList(t.GetNames())
+		plain := len(name) > 0 && len(t.GetTypmods()) == 0 && len(t.GetArrayBounds()) == 0
+		return plain && (name[len(name)-1] == "text" || name[len(name)-1] == "varchar") && wholeValue(cast.GetArg())
+	}
+	if call := n.GetFuncCall(); call != nil && len(call.GetArgs()) == 1 {
+		schema, name := funcName(call)
+		return (schema == "" || schema == "pg_catalog") && (name == "lower" || name == "upper") && wholeValue(call.GetArgs()[0])
+	}
+	return false
+}
+
+// constantExpression reports whether an expression is the same for every row: it
+// holds no column and no query.
+func constantExpression(n *pg.Node) bool {
+	switch n.GetNode().(type) {
+	case nil, *pg.Node_AConst, *pg.Node_ParamRef, *pg.Node_SqlvalueFunction:
+		return true
+	case *pg.Node_ColumnRef, *pg.Node_SubLink, *pg.Node_SelectStmt, *pg.Node_CurrentOfExpr:
+		return false
+	}
+	constant := true
+	eachChild(n, func(child *pg.Node) { constant = constant && constantExpression(child) })
+	return constant
+}
+
+// membership classifies EXISTS, IN (SELECT …) and their like.
+func (a *analyzer) membership(s *pg.SubLink, e env) {
+	test := a.tagsOf(s.GetTestexpr(), e)
+	row := a.query(s.GetSubselect(), e)
+	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK {
+		return
+	}
+	tags := catalog.Union(test, row.all())
+	equal := s.GetSubLinkType() == pg.SubLinkType_ANY_SUBLINK && len(s.GetOperName()) == 0
+	if equal && wholeValue(s.GetTestexpr()) && len(row.columns) == 1 && !row.open && row.columns[0].plain && sameTags(test, row.all()) {
+		a.compare(PredicateEquality, tags)
+		return
+	}
+	a.compare(PredicateOther, tags)
+}

@@ -1,0 +1,295 @@
+package analysis
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// Lineage follows tags from columns to outputs by PostgreSQL's scoping rules. It
+// may say too much, never too little: a name that could resolve in several ways
+// carries the union, a name that does not resolve carries everything.
+
+// column is an output of a FROM item or of a query.
+type column struct {
+	name string
+	tags []string
+	// plain: the value is that of a single column, unchanged.
+	plain bool
+	// origin, of a column of a base relation.
+	relation  uint32
+	number    int16
+	typeOID   uint32
+	generated bool
+}
+
+// rowset is the columns of a FROM item or query, in order.
+type rowset struct {
+	columns []column
+	// open: there may be more columns than these, of any name, carrying rest.
+	open bool
+	rest []string
+}
+
+// all returns what the whole row carries.
+func (r rowset) all() []string {
+	tags := r.rest
+	for _, c := range r.columns {
+		tags = catalog.Union(tags, c.tags)
+	}
+	return tags
+}
+
+// renamed applies an alias's column list, which names the first columns anew. In
+// an open rowset nobody knows which column is the first, so each new name carries
+// the rest.
+func (r rowset) renamed(names []*pg.Node) rowset {
+	if len(names) == 0 {
+		return r
+	}
+	columns := append([]column(nil), r.columns...)
+	for i, name := range stringList(names) {
+		if i >= len(columns) {
+			if !r.open {
+				break
+			}
+			columns = append(columns, column{tags: r.rest})
+		}
+		if r.open {
+			columns[i] = column{tags: r.all()}
+		}
+		columns[i].name = name
+	}
+	return rowset{columns: columns, open: r.open, rest: r.rest}
+}
+
+// source is a FROM item that column references can name.
+type source struct {
+	alias string
+	// schema, of a relation without an alias: "schema.relation.column" names it.
+	schema string
+	rowset
+}
+
+// scope is a query level: its FROM items, and the query around it.
+type scope struct {
+	outer   *scope
+	sources []*source
+}
+
+// cte is a list of the WITH queries in sight, innermost first.
+type cte struct {
+	outer *cte
+	name  string
+	row   rowset
+}
+
+func (c *cte) find(name string) *cte {
+	for ; c != nil; c = c.outer {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// env is where an expression stands.
+type env struct {
+	scope *scope
+	ctes  *cte
+	// windows is what the partitions and orders of the named windows carry.
+	windows []string
+}
+
+// inside returns an environment one query level further in.
+func (e env) inside() env { return env{scope: &scope{outer: e.scope}, ctes: e.ctes} }
+
+// relation makes a FROM item of a base relation, without looking at WITH.
+func (a *analyzer) relation(rv *pg.RangeVar, how access.Access) *source {
+	c := a.use(rv, how)
+	s := &source{alias: rv.GetRelname(), schema: rv.GetSchemaname()}
+	if s.schema == "" && len(c.relations) == 1 {
+		s.schema = c.relations[0].Schema
+	}
+	switch {
+	case len(c.relations) == 1 && !c.temp && !c.unknown && !a.hidden(c):
+		s.columns = visible(c.relations[0])
+	default:
+		s.open = true
+		for _, r := range c.relations {
+			s.rest = catalog.Union(s.rest, r.Tags)
+		}
+		if c.unknown || a.hidden(c) {
+			s.rest = a.cat.AllTags()
+		}
+	}
+	return aliased(s, rv.GetAlias())
+}
+
+func aliased(s *source, alias *pg.Alias) *source {
+	if alias == nil {
+		return s
+	}
+	return &source{alias: alias.GetAliasname(), rowset: s.renamed(alias.GetColnames())}
+}
+
+func visible(r *catalog.Relation) []column {
+	columns := make([]column, 0, len(r.Columns))
+	for i := range r.Columns {
+		if c := &r.Columns[i]; !c.Dropped {
+			columns = append(columns, column{
+				name: c.Name, tags: c.Tags, plain: true, relation: r.OID, number: c.Num, typeOID: c.TypeOID,
+				generated: c.Generated,
+			})
+		}
+	}
+	return columns
+}
+
+// systemColumns exist on every table and hold no data.
+var systemColumns = wordSet("ctid xmin xmax cmin cmax tableoid")
+
+// found is the answer to a column reference.
+type found struct {
+	tags  []string
+	plain bool
+	// column, where exactly one fits.
+	column *column
+}
+
+func (f *found) add(c *column) {
+	f.plain = f.column == nil && f.tags == nil && c.plain
+	f.column = c
+	f.tags = catalog.Union(f.tags, c.tags)
+}
+
+// reference resolves a column reference.
+func (a *analyzer) reference(ref *pg.ColumnRef, e env) found {
+	fields := ref.GetFields()
+	if len(fields) == 0 || fields[len(fields)-1].GetAStar() != nil {
+		return a.starReference(fields, e)
+	}
+	names := stringList(fields)
+	if len(names) == 1 {
+		return a.unqualified(names[0], e)
+	}
+	return a.qualified(names, e)
+}
+
+// starReference is a "*" inside an expression: count(*) or row(t.*).
+func (a *analyzer) starReference(fields []*pg.Node, e env) found {
+	var tags []string
+	for _, s := range a.starSources(fields, e) {
+		tags = catalog.Union(tags, s.all())
+	}
+	return found{tags: tags}
+}
+
+// unqualified resolves "name": a column of the innermost level that has one,
+// otherwise the whole row of a FROM item of that name.
+func (a *analyzer) unqualified(name string, e env) found {
+	var f found
+	open := false
+	for s := e.scope; s != nil; s = s.outer {
+		hits := 0
+		for _, src := range s.sources {
+			for i := range src.columns {
+				if src.columns[i].name == name {
+					hits++
+					f.add(&src.columns[i])
+				}
+			}
+			if src.open {
+				open = true
+				f.tags = catalog.Union(f.tags, src.rest)
+			}
+		}
+		if hits > 0 {
+			f.plain = f.plain && hits == 1 && !open
+			return f
+		}
+	}
+	for s := e.scope; s != nil; s = s.outer {
+		for _, src := range s.sources {
+			if src.alias == name {
+				return found{tags: catalog.Union(f.tags, src.all())}
+			}
+		}
+	}
+	if open || systemColumns[name] {
+		return found{tags: f.tags}
+	}
+	return found{tags: a.everything()}
+}
+
+// qualified resolves "alias.name" and "schema.relation.name". A name that the
+// item does not have may be a function of its row.
+func (a *analyzer) qualified(names []string, e env) found {
+	last := names[len(names)-1]
+	src := a.itemNamed(names[:len(names)-1], e)
+	if src == nil {
+		return found{tags: a.everything()}
+	}
+	var f found
+	hits := 0
+	for i := range src.columns {
+		if src.columns[i].name == last {
+			hits++
+			f.add(&src.columns[i])
+		}
+	}
+	switch {
+	case hits == 1 && !src.open:
+		return f
+	case hits > 0:
+		return found{tags: catalog.Union(f.tags, src.rest)}
+	case src.open:
+		return found{tags: src.all()}
+	case systemColumns[last]:
+		return found{}
+	}
+	return found{tags: src.all()}
+}
+
+// itemNamed finds the FROM item that a qualifier names, innermost first. Several
+// of the same name on one level (of joins that hide each other) are merged.
+func (a *analyzer) itemNamed(qualifier []string, e env) *source {
+	name, schema := qualifier[len(qualifier)-1], ""
+	if len(qualifier) > 1 {
+		schema = qualifier[len(qualifier)-2]
+	}
+	for s := e.scope; s != nil; s = s.outer {
+		var match *source
+		for _, src := range s.sources {
+			if src.alias != name || schema != "" && src.schema != schema {
+				continue
+			}
+			if match != nil {
+				return &source{alias: name, rowset: rowset{open: true, rest: catalog.Union(match.all(), src.all())}}
+			}
+			match = src
+		}
+		if match != nil {
+			return match
+		}
+	}
+	return nil
+}
+
+// starSources returns the items that a star expands, in order.
+func (a *analyzer) starSources(fields []*pg.Node, e env) []*source {
+	if len(fields) <= 1 {
+		if e.scope == nil {
+			return nil
+		}
+		return e.scope.sources
+	}
+	if src := a.itemNamed(stringList(fields[:len(fields)-1]), e); src != nil {
+		return []*source{src}
+	}
+	return []*source{{rowset: rowset{open: true, rest: a.everything()}}}
+}
+
+// everything is what a value carries of which nothing is known.
+func (a *analyzer) everything() []string { return a.cat.AllTags() }

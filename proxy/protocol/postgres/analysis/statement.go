@@ -1,0 +1,242 @@
+package analysis
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// statement finds the kind of a statement and follows what it does. A statement
+// that no case knows keeps the empty kind: it is not understood.
+func (a *analyzer) statement(n *pg.Node) {
+	switch v := n.GetNode().(type) {
+	case *pg.Node_SelectStmt:
+		a.topSelect(n, v.SelectStmt)
+	case *pg.Node_InsertStmt:
+		a.topModify(KindInsert, n)
+	case *pg.Node_UpdateStmt:
+		a.topModify(KindUpdate, n)
+	case *pg.Node_DeleteStmt:
+		a.topModify(KindDelete, n)
+	case *pg.Node_MergeStmt:
+		a.topModify(KindMerge, n)
+	case *pg.Node_CopyStmt:
+		a.copyStmt(v.CopyStmt)
+	case *pg.Node_ExplainStmt:
+		a.explain(v.ExplainStmt)
+	case *pg.Node_PrepareStmt:
+		a.prepare(v.PrepareStmt)
+	case *pg.Node_ExecuteStmt:
+		a.tagsOfAll(v.ExecuteStmt.GetParams(), env{})
+		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()))
+	case *pg.Node_DeclareCursorStmt:
+		a.declare(v.DeclareCursorStmt)
+	case *pg.Node_FetchStmt:
+		a.standFor(a.session.cursorAs(v.FetchStmt.GetPortalname()))
+		a.out.Effects = nil
+		if v.FetchStmt.GetIsmove() {
+			a.out.ReturnsRows, a.out.Outputs = false, nil
+		}
+	default:
+		if !a.sessionStatement(n) && !a.maintenance(n) && !a.privileges(n) && !a.code(n) && !a.outside(n) {
+			a.definition(n)
+		}
+	}
+}
+
+// output takes the columns of the statement's result over.
+func (a *analyzer) output(row rowset) {
+	a.out.Derived = catalog.Union(a.out.Derived, row.all())
+	a.tags = catalog.Union(a.tags, row.all())
+	if row.open {
+		return
+	}
+	a.out.origins = row.columns
+	a.out.Outputs = make([]Output, 0, len(row.columns))
+	for _, c := range row.columns {
+		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain})
+	}
+}
+
+func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {
+	row := a.query(n, env{})
+	if into := intoClause(s); into != nil {
+		a.out.Kind = KindDDL
+		a.inner = append(a.inner, a.readFacts())
+		a.created(into.GetRel(), row.all(), "SELECT INTO")
+		return
+	}
+	a.out.Kind = KindSelect
+	a.out.ReturnsRows = true
+	a.output(row)
+	if a.bulk(s, nil) {
+		a.feature(BulkSelect, "SELECT without WHERE and LIMIT")
+	}
+}
+
+// readFacts are the facts of the reading half of a statement that also makes
+// something.
+func (a *analyzer) readFacts() access.Statement {
+	fact := access.Statement{Kind: KindSelect, Tags: a.tags}
+	for _, r := range a.resources {
+		fact.Resources = append(fact.Resources, *r)
+	}
+	sortFacts(&fact)
+	return fact
+}
+
+// intoClause finds INTO, which stands on the first arm of a set operation.
+func intoClause(s *pg.SelectStmt) *pg.IntoClause {
+	for s.GetLarg() != nil && s.GetIntoClause() == nil {
+		s = s.GetLarg()
+	}
+	return s.GetIntoClause()
+}
+
+func (a *analyzer) topModify(kind string, n *pg.Node) {
+	row := a.query(n, env{})
+	a.out.Kind = kind
+	if last := len(a.inner) - 1; last >= 0 {
+		a.inner = a.inner[:last] // the statement's own
+	}
+	a.out.ReturnsRows = len(row.columns) > 0 || row.open
+	if a.out.ReturnsRows {
+		a.output(row)
+	}
+}
+
+// created records a new relation filled with values of these tags. Only one that
+// is certainly free of protected values becomes a known name.
+func (a *analyzer) created(rv *pg.RangeVar, tags []string, construct string) {
+	a.seen[rv] = true
+	name := rv.GetRelname()
+	a.resource(newSchema(rv), name, access.AccessDefine, nil)
+	a.tags = catalog.Union(a.tags, tags)
+	if len(tags) > 0 {
+		a.launder(construct + " of protected values")
+	}
+	if a.shadows(name) {
+		a.launder(construct + " under the name of a protected relation")
+		tags = a.everything()
+	}
+	a.out.Effects = append(a.out.Effects, Effect{Kind: DDL}, Effect{Kind: DropName, Name: name})
+	if _, laundered := a.features[Laundering]; len(tags) == 0 && !laundered {
+		a.out.Effects = append(a.out.Effects, Effect{Kind: CreateTemp, Name: name})
+	}
+}
+
+func newSchema(rv *pg.RangeVar) string {
+	if rv.GetSchemaname() == "" && rv.GetRelpersistence() == "t" {
+		return "pg_temp"
+	}
+	return rv.GetSchemaname()
+}
+
+// shadows reports whether a relation with tags has that name, so that a second
+// one could be taken for it, by server or proxy.
+func (a *analyzer) shadows(name string) bool {
+	for _, r := range a.cat.Named(name) {
+		if len(r.Tags) > 0 && r.Schema != "pg_catalog" {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt takes the facts of an inner statement over as the statement's own.
+func (a *analyzer) adopt(inner *Statement) {
+	for _, f := range inner.Features {
+		if _, known := a.features[f.Name]; !known {
+			a.features[f.Name] = f
+		}
+	}
+	for _, r := range inner.Resources {
+		a.resource(r.Schema, r.Name, r.Access, r.Tags)
+	}
+	for _, f := range inner.Functions {
+		a.functions[f] = true
+	}
+	for _, p := range inner.Predicates {
+		a.kinds[p] = true
+	}
+	a.tags = catalog.Union(a.tags, inner.Tags)
+	a.compared = catalog.Union(a.compared, inner.PredicateTags)
+	a.inner = append(a.inner, inner.Inner...)
+	a.out.Touches = a.out.Touches || inner.Touches
+	a.opaque = a.opaque || inner.Kind == ""
+}
+
+// nest analyzes a statement inside this one and adopts its facts. Its relations
+// count as followed.
+func (a *analyzer) nest(n *pg.Node) *Statement {
+	inner := a.nested(n)
+	a.adopt(inner)
+	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
+	return inner
+}
+
+// standFor makes the statement one of several that a name may stand for; a name
+// of nothing known is not understood.
+func (a *analyzer) standFor(statements []*Statement) {
+	if len(statements) == 0 {
+		return
+	}
+	for i, s := range statements {
+		a.adopt(s)
+		if i == 0 {
+			a.out.Kind = s.Kind
+			a.out.Outputs = s.Outputs
+		} else {
+			a.out.Outputs = nil
+			a.inner = append(a.inner, s.Statement)
+		}
+		a.out.Derived = catalog.Union(a.out.Derived, s.Derived)
+		a.out.ReturnsRows = a.out.ReturnsRows || s.ReturnsRows
+		a.out.Effects = append(a.out.Effects, s.Effects...)
+		if len(statements) == 1 {
+			a.out.Copy = s.Copy
+		}
+	}
+}
+
+func (a *analyzer) prepare(s *pg.PrepareStmt) {
+	inner := a.nest(s.GetQuery())
+	a.out.Kind = inner.Kind
+	a.out.Effects = append(a.out.Effects, Effect{Kind: PrepareName, Name: s.GetName(), Statement: inner})
+}
+
+func (a *analyzer) declare(s *pg.DeclareCursorStmt) {
+	inner := a.nest(s.GetQuery())
+	a.out.Kind = inner.Kind
+	a.out.Effects = append(a.out.Effects, Effect{Kind: DeclareCursor, Name: s.GetPortalname(), Statement: inner})
+}
+
+// explain shows a plan: constants and estimates, no values. With ANALYZE the
+// statement runs, so it counts as itself.
+func (a *analyzer) explain(s *pg.ExplainStmt) {
+	inner := a.nest(s.GetQuery())
+	a.out.Kind = KindExplain
+	a.out.ReturnsRows = true
+	if inner.Kind == "" {
+		return
+	}
+	for _, o := range s.GetOptions() {
+		if o.GetDefElem().GetDefname() == "analyze" && !isFalse(o.GetDefElem().GetArg()) {
+			a.inner = append(a.inner, inner.Statement)
+			a.out.Effects = inner.Effects
+			return
+		}
+	}
+	for _, f := range []string{BulkSelect, UnboundedUpdate, UnboundedDelete} {
+		delete(a.features, f) // nothing is read or changed
+	}
+	a.inner = nil
+}
+
+// isFalse reports whether an option is switched off.
+func isFalse(n *pg.Node) bool {
+	word := n.GetString_().GetSval()
+	return word == "false" || word == "off" || n.GetBoolean() != nil && !n.GetBoolean().GetBoolval() ||
+		n.GetInteger() != nil && n.GetInteger().GetIval() == 0
+}

@@ -1,0 +1,187 @@
+package analysis
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// A write is safe where every value goes to a column that carries at least the
+// same tags. Anything else takes a protected value out of protection.
+
+// modify records a data-modifying statement, wherever it stands, so that policy
+// sees its kind and target also inside WITH.
+func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *source {
+	target := a.relation(rv, access.AccessWrite)
+	schema := target.schema
+	if rv.GetAlias() != nil {
+		schema = rv.GetSchemaname()
+	}
+	fact := access.Statement{Kind: kind, Resources: []access.Resource{
+		{Schema: schema, Name: rv.GetRelname(), Access: access.AccessWrite, Tags: target.all()},
+	}}
+	for _, r := range a.resources {
+		if r.Name == rv.GetRelname() && r.Access == access.AccessWrite && schema == "" {
+			fact.Resources[0].Schema = r.Schema
+		}
+	}
+	for _, f := range features {
+		a.feature(f, f)
+		fact.Features = append(fact.Features, a.features[f])
+	}
+	a.inner = append(a.inner, fact)
+	return target
+}
+
+// assign checks a value on its way into a column.
+func (a *analyzer) assign(target, value []string, construct string) {
+	a.tags = catalog.Union(a.tags, value)
+	if !catalog.Contains(target, value) {
+		a.launder(construct)
+	}
+}
+
+// columnTags is what the named column of a target is known to carry.
+func columnTags(target *source, name string) []string {
+	if target.open {
+		return nil
+	}
+	return named(target.rowset, name).tags
+}
+
+func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
+	e.ctes = a.with(s.GetWithClause(), e)
+	row := a.query(s.GetSelectStmt(), e)
+	target := a.modify(KindInsert, s.GetRelation())
+	inserted := a.insertInto(target, s.GetCols(), row)
+	if c := s.GetOnConflictClause(); c != nil {
+		a.onConflict(c, target, inserted, e)
+	}
+	return a.returning(s.GetReturningList(), []*source{target}, e)
+}
+
+// insertInto checks the values of a row on their way into a target, and returns
+// the row as the target would show it ("excluded").
+func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowset {
+	var names []string
+	for _, c := range cols {
+		names = append(names, c.GetResTarget().GetName())
+	}
+	if names == nil && !target.open {
+		for _, c := range target.columns {
+			names = append(names, c.name)
+		}
+	}
+	const construct = "INSERT of a protected value into a column that is not protected"
+	if row.open || len(names) < len(row.columns) {
+		a.assign(nil, row.all(), construct)
+	} else {
+		for i, c := range row.columns {
+			a.assign(columnTags(target, names[i]), c.tags, construct)
+		}
+	}
+	shown := rowset{open: target.open, rest: catalog.Union(target.rest, row.all())}
+	for _, c := range target.columns {
+		shown.columns = append(shown.columns, column{name: c.name, tags: catalog.Union(c.tags, row.all())})
+	}
+	return shown
+}
+
+func (a *analyzer) onConflict(c *pg.OnConflictClause, target *source, inserted rowset, e env) {
+	inside := e.inside()
+	inside.scope.sources = []*source{target, {alias: "excluded", rowset: inserted}}
+	a.assignments(c.GetTargetList(), target, inside, "ON CONFLICT DO UPDATE of a column that is not protected with a protected value")
+	a.predicate(c.GetWhereClause(), inside)
+	a.tagsIn(c.GetInfer(), inside)
+}
+
+func (a *analyzer) update(s *pg.UpdateStmt, e env) rowset {
+	e.ctes = a.with(s.GetWithClause(), e)
+	var features []string
+	if a.unbounded(s.GetWhereClause(), s.GetRelation()) {
+		features = append(features, UnboundedUpdate)
+	}
+	target := a.modify(KindUpdate, s.GetRelation(), features...)
+	inside := e.inside()
+	inside.scope.sources = []*source{target}
+	a.from(s.GetFromClause(), inside)
+	a.assignments(s.GetTargetList(), target, inside, "UPDATE of a column that is not protected with a protected value")
+	a.predicate(s.GetWhereClause(), inside)
+	return a.returning(s.GetReturningList(), inside.scope.sources, e)
+}
+
+// assignments checks "SET column = value, (a, b) = (…)".
+func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct string) {
+	for _, n := range list {
+		t := n.GetResTarget()
+		for _, part := range t.GetIndirection() { // SET column[i] = value
+			a.assign(nil, a.tagsOf(part, e), construct)
+		}
+		a.assign(columnTags(target, t.GetName()), a.assignedTags(t.GetVal(), e), construct)
+	}
+}
+
+// assignedTags is what one value of a SET carries. Of a row on the right it is
+// that column's expression; of a query, whatever any column of it carries.
+func (a *analyzer) assignedTags(n *pg.Node, e env) []string {
+	m := n.GetMultiAssignRef()
+	if m == nil {
+		return a.tagsOf(n, e)
+	}
+	if row := m.GetSource().GetRowExpr(); row != nil {
+		if at := int(m.GetColno()) - 1; at >= 0 && at < len(row.GetArgs()) {
+			return a.tagsOf(row.GetArgs()[at], e)
+		}
+	}
+	return a.tagsOf(m.GetSource(), e)
+}
+
+func (a *analyzer) delete(s *pg.DeleteStmt, e env) rowset {
+	e.ctes = a.with(s.GetWithClause(), e)
+	var features []string
+	if a.unbounded(s.GetWhereClause(), s.GetRelation()) {
+		features = append(features, UnboundedDelete)
+	}
+	target := a.modify(KindDelete, s.GetRelation(), features...)
+	inside := e.inside()
+	inside.scope.sources = []*source{target}
+	a.from(s.GetUsingClause(), inside)
+	a.predicate(s.GetWhereClause(), inside)
+	return a.returning(s.GetReturningList(), inside.scope.sources, e)
+}
+
+func (a *analyzer) mergeInto(s *pg.MergeStmt, e env) rowset {
+	e.ctes = a.with(s.GetWithClause(), e)
+	target := a.modify(KindMerge, s.GetRelation())
+	inside := e.inside()
+	inside.scope.sources = []*source{target}
+	a.from([]*pg.Node{s.GetSourceRelation()}, inside)
+	a.predicate(s.GetJoinCondition(), inside)
+	const construct = "MERGE of a protected value into a column that is not protected"
+	for _, n := range s.GetMergeWhenClauses() {
+		when := n.GetMergeWhenClause()
+		a.predicate(when.GetCondition(), inside)
+		if when.GetCommandType() != pg.CmdType_CMD_INSERT {
+			a.assignments(when.GetTargetList(), target, inside, construct)
+			continue
+		}
+		var row rowset
+		for _, value := range when.GetValues() {
+			row.columns = append(row.columns, column{tags: a.tagsOf(value, inside)})
+		}
+		a.insertInto(target, when.GetTargetList(), row)
+	}
+	return rowset{}
+}
+
+// returning is what RETURNING gives back.
+func (a *analyzer) returning(list []*pg.Node, sources []*source, e env) rowset {
+	inside := e.inside()
+	inside.scope.sources = sources
+	var items []item
+	for _, s := range sources {
+		items = append(items, single(s))
+	}
+	return a.targets(list, items, inside)
+}

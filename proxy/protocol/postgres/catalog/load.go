@@ -1,0 +1,205 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Bounds of what is loaded. A database above them is refused: half a catalog
+// would call tagged columns untagged.
+const (
+	maxRelations = 500_000
+	maxColumns   = 5_000_000
+	maxRows      = 2_000_000 // of every other list
+	maxPatterns  = 10_000
+)
+
+var versions atomic.Uint64
+
+// Load reads the catalog over conn and puts the tags of the classifications on
+// its columns, on the columns of inheriting and inherited tables, on generated
+// columns and through views. trusted names user functions ("schema.name") whose
+// results carry nothing but their arguments, wherever a view calls them.
+//
+// conn must belong to the proxy alone and be idle: Load leaves search_path empty
+// on it, so that text which the server makes of definitions is fully qualified.
+// After an error the connection should be closed.
+func Load(ctx context.Context, conn *pgconn.PgConn, classifications []Classification, trusted ...string) (*Snapshot, error) {
+	patterns, err := compilePatterns(classifications)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}}
+	for _, name := range trusted {
+		name, _, _ = strings.Cut(name, "(")
+		l.trusted[name] = true
+	}
+	for _, step := range []func() error{
+		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames,
+		func() error { return l.classify(patterns) },
+		l.spreadOverTables, l.spreadOverViews, l.spreadOverToast, l.end,
+	} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("reading the catalog: %w", err)
+		}
+	}
+	s := New(versions.Add(1), l.finish())
+	s.Unmatched = l.unmatched
+	return s, nil
+}
+
+// loader is the state of one Load.
+type loader struct {
+	ctx       context.Context
+	conn      *pgconn.PgConn
+	content   Content
+	relations map[uint32]*Relation
+	order     []uint32          // of relations, as read
+	toast     map[uint32]uint32 // TOAST relation -> its table
+	trusted   map[string]bool   // functions that views may call, "schema.name"
+	pure      []string          // those of pureExtensions
+	allTags   []string
+	unmatched []string
+}
+
+func (l *loader) begin() error {
+	if err := l.run(querySettings); err != nil {
+		return err
+	}
+	if err := l.run(queryDefaultPath); err != nil {
+		return err
+	}
+	err := l.read(querySearchPath, maxRows, func(row []string) error {
+		l.content.SearchPath = append(l.content.SearchPath, row[0])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.run(queryIsolate)
+}
+
+func (l *loader) end() error { return l.run(queryEnd) }
+
+func (l *loader) readSchemas() error {
+	return l.read(querySchemas, maxRows, func(row []string) error {
+		l.content.Schemas = append(l.content.Schemas, row[0])
+		return nil
+	})
+}
+
+func (l *loader) readRelations() error {
+	l.toast = map[uint32]uint32{}
+	return l.read(queryRelations, maxRelations, func(row []string) error {
+		var n numbers
+		r := &Relation{OID: n.oid(row[0]), Schema: row[1], Name: row[2], Kind: n.char(row[3])}
+		l.relations[r.OID] = r
+		l.order = append(l.order, r.OID)
+		if toast := n.oid(row[4]); toast != 0 {
+			l.toast[toast] = r.OID
+		}
+		return n.err
+	})
+}
+
+func (l *loader) readColumns() error {
+	return l.read(queryColumns, maxColumns, func(row []string) error {
+		var n numbers
+		c := Column{
+			Num: n.small(row[1]), Name: row[2], TypeOID: n.oid(row[3]),
+			Dropped: row[4] == "t", Generated: row[5] == "t",
+		}
+		if c.Dropped {
+			c.Name = ""
+		}
+		if r := l.relations[n.oid(row[0])]; r != nil {
+			r.Columns = append(r.Columns, c)
+		}
+		return n.err
+	})
+}
+
+func (l *loader) readTypes() error {
+	labels := map[uint32][]string{}
+	err := l.read(queryLabels, maxRows, func(row []string) error {
+		var n numbers
+		oid := n.oid(row[0])
+		labels[oid] = append(labels[oid], row[1])
+		return n.err
+	})
+	if err != nil {
+		return err
+	}
+	return l.read(queryTypes, maxRows, func(row []string) error {
+		var n numbers
+		t := Type{
+			OID: n.oid(row[0]), Schema: row[1], Name: row[2], Kind: n.char(row[3]), Elem: n.oid(row[4]),
+			Base: n.oid(row[5]), Relation: n.oid(row[6]), Sub: n.oid(row[7]),
+		}
+		t.Labels = labels[t.OID]
+		if r := l.relations[t.Relation]; t.Kind == 'c' && r != nil {
+			for _, c := range r.Columns {
+				if !c.Dropped {
+					t.Fields = append(t.Fields, Field{Name: c.Name, TypeOID: c.TypeOID})
+				}
+			}
+		}
+		l.content.Types = append(l.content.Types, t)
+		return n.err
+	})
+}
+
+// pureExtensions are extensions of PostgreSQL's own distribution whose functions
+// and operators compute from their arguments alone: no SQL text, no file, no
+// network, no state.
+var pureExtensions = set([]string{
+	"btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn",
+	"ltree", "pg_trgm", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp",
+})
+
+func (l *loader) readNames() error {
+	c, foreign := &l.content, map[string]bool{}
+	collect := func(names *[]string) func(row []string) error {
+		return func(row []string) error {
+			name := row[1] + "." + row[0]
+			switch {
+			case pureExtensions[row[2]]:
+				c.Extended = append(c.Extended, row[0])
+				l.pure = append(l.pure, name)
+				return nil
+			case row[2] == "pg_stat_statements": // its view is tagged by column
+				l.pure = append(l.pure, name)
+			default:
+				foreign[name] = true
+			}
+			*names = append(*names, row[0])
+			if row[3] == "t" {
+				c.FieldFunctions = append(c.FieldFunctions, row[0])
+			}
+			return nil
+		}
+	}
+	if err := l.read(queryFunctions, maxRows, collect(&c.Functions)); err != nil {
+		return err
+	}
+	if err := l.read(queryOperators, maxRows, collect(&c.Operators)); err != nil {
+		return err
+	}
+	for _, name := range l.pure {
+		if !foreign[name] { // a user's overload of the same name is not vouched for
+			l.trusted[name] = true
+		}
+	}
+	return nil
+}
+
+func (l *loader) finish() Content {
+	for _, oid := range l.order {
+		l.content.Relations = append(l.content.Relations, *l.relations[oid])
+	}
+	return l.content
+}

@@ -1,0 +1,182 @@
+package catalog
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// use is one relation column, or one user function, that a view is made of.
+type use struct {
+	relation uint32
+	column   int16 // 0 = the relation itself
+	function string
+}
+
+// view is what is known of a view before its columns are tagged.
+type view struct {
+	uses      []use
+	wholeRow  bool // a whole row of something occurs in it
+	statistic bool // it reads the planner's statistics directly
+	done      bool
+	open      bool // being resolved: a cycle of views, which PostgreSQL allows through rules
+}
+
+// spreadOverViews lets the server attest what the columns of views are: each
+// view that depends on something tagged is prepared from its own definition, and
+// the RowDescription names the origin of every plain column. Columns of unknown
+// origin carry the union of what the view uses.
+func (l *loader) spreadOverViews() error {
+	views, err := l.readViews()
+	if err != nil || len(l.allTags) == 0 {
+		return err
+	}
+	for _, oid := range l.order {
+		if views[oid] != nil {
+			if err := l.resolveView(oid, views); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loader) readViews() (map[uint32]*view, error) {
+	views := map[uint32]*view{}
+	err := l.read(queryViewTrees, maxRows, func(row []string) error {
+		var n numbers
+		oid := n.oid(row[0])
+		if r := l.relations[oid]; r != nil && !systemSchema(r.Schema) {
+			views[oid] = &view{wholeRow: row[1] == "t", statistic: row[2] == "t"}
+		}
+		return n.err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = l.read(queryViewUses, maxRows, func(row []string) error {
+		var n numbers
+		v := views[n.oid(row[0])]
+		if v == nil {
+			return n.err
+		}
+		u := use{relation: n.oid(row[1]), column: n.small(row[2])}
+		if u.column < 0 {
+			u = use{function: row[3]}
+		}
+		v.uses = append(v.uses, u)
+		return n.err
+	})
+	return views, err
+}
+
+// resolveView tags the columns of a view, those that it is built on first.
+func (l *loader) resolveView(oid uint32, views map[uint32]*view) error {
+	v, r := views[oid], l.relations[oid]
+	if v == nil || v.done || r == nil {
+		return nil
+	}
+	if v.open {
+		l.tagAll(r, l.allTags)
+		return nil
+	}
+	v.open = true
+	defer func() { v.open, v.done = false, true }()
+	for _, u := range v.uses {
+		if err := l.resolveView(u.relation, views); err != nil {
+			return err
+		}
+	}
+	carried, touches := l.carriedBy(v)
+	if !touches {
+		return nil
+	}
+	return l.attest(r, carried)
+}
+
+// carriedBy returns the tags that a computed column of the view may carry, and
+// whether anything that the view is built on is tagged at all.
+func (l *loader) carriedBy(v *view) (tags []string, touches bool) {
+	if v.statistic {
+		tags, touches = l.allTags, true
+	}
+	for _, u := range v.uses {
+		if u.function != "" {
+			if !l.trusted[u.function] { // it may read anything
+				tags, touches = l.allTags, true
+			}
+			continue
+		}
+		r := l.relations[u.relation]
+		if r == nil {
+			continue
+		}
+		whole := columnTags(r, 0)
+		touches = touches || len(whole) > 0
+		switch {
+		case v.wholeRow:
+			tags = Union(tags, whole)
+		case u.column != 0:
+			tags = Union(tags, columnTags(r, u.column))
+		}
+	}
+	return tags, touches
+}
+
+// attest prepares the view's definition and tags each of its columns by origin.
+// A definition that cannot be prepared tags them all.
+func (l *loader) attest(r *Relation, carried []string) error {
+	fields, err := l.describeView(r.OID)
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused):
+		l.tagAll(r, l.wholeUnion(carried))
+		return nil
+	case err != nil:
+		return err
+	}
+	if len(fields) != len(r.Columns) {
+		l.tagAll(r, l.wholeUnion(carried))
+		return nil
+	}
+	for i := range fields {
+		tags := carried
+		if origin := l.relations[fields[i].TableOID]; origin != nil {
+			tags = columnTags(origin, int16(fields[i].TableAttributeNumber))
+		}
+		r.Columns[i].Tags = Union(r.Columns[i].Tags, tags)
+	}
+	return nil
+}
+
+// wholeUnion is what a view that nothing is known of may carry.
+func (l *loader) wholeUnion(carried []string) []string { return Union(carried, l.allTags) }
+
+func (l *loader) describeView(oid uint32) ([]pgconn.FieldDescription, error) {
+	var text string
+	err := l.read(queryViewText, 1, func(row []string) error {
+		text = row[0]
+		return nil
+	}, strconv.FormatUint(uint64(oid), 10))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.run("SAVEPOINT definition"); err != nil {
+		return nil, err
+	}
+	described, err := l.conn.Prepare(l.ctx, "", text, nil)
+	if err != nil {
+		if undo := l.run("ROLLBACK TO SAVEPOINT definition"); undo != nil {
+			return nil, undo
+		}
+		return nil, err
+	}
+	return described.Fields, nil
+}
+
+func (l *loader) tagAll(r *Relation, tags []string) {
+	for i := range r.Columns {
+		r.Columns[i].Tags = Union(r.Columns[i].Tags, tags)
+	}
+}

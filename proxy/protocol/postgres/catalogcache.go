@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+const (
+	catalogTimeout = 20 * time.Second
+	probeEvery     = 5 * time.Second  // how long a change made past the proxy can go unseen
+	idleCatalog    = 60 * time.Second // how long the catalog's connection outlives its last use
+)
+
+// catalogCache keeps the data source's catalog, loaded through a connection of
+// its own that no client ever speaks on. It is safe for concurrent use.
+type catalogCache struct {
+	classifications []catalog.Classification
+	trusted         []string
+
+	mu     sync.Mutex // held while loading: everybody waits for the same load
+	now    *catalog.Snapshot
+	conn   *pgconn.PgConn
+	used   time.Time
+	probed time.Time
+	mark   string // the database's state at the last load, see catalog.Probe
+	reaper *time.Timer
+}
+
+// get returns the catalog, loading it where there is none, where the caller knows
+// that it has changed, or where a probe says so.
+func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool) (*catalog.Snapshot, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now != nil && !changed && time.Since(c.probed) < probeEvery {
+		return c.now, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
+	defer cancel()
+	err := c.refresh(ctx, s, changed)
+	if err != nil && c.conn != nil { // the connection may simply have gone stale
+		c.close()
+		err = c.refresh(ctx, s, true)
+	}
+	if err != nil {
+		c.close()
+		return nil, &access.Denial{
+			Code: access.CodeUnavailable, Cause: err,
+			What: "tidewaiter: the database's catalog could not be read, so nothing can be decided",
+			Hint: "Check that the DataSource's server runs and that its user may read pg_catalog.",
+		}
+	}
+	return c.now, nil
+}
+
+func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed bool) error {
+	if err := c.connect(ctx, s); err != nil {
+		return err
+	}
+	c.used = time.Now()
+	mark, err := catalog.Probe(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	if c.now == nil || changed || mark != c.mark {
+		next, err := catalog.Load(ctx, c.conn, c.classifications, c.trusted...)
+		if err != nil {
+			return err
+		}
+		c.now, c.mark = next, mark
+	}
+	c.probed = time.Now()
+	return nil
+}
+
+// connect makes sure that there is a connection, and that it ends some time after
+// its last use.
+func (c *catalogCache) connect(ctx context.Context, s *session.Session) error {
+	if c.conn != nil && !c.conn.IsClosed() {
+		return nil
+	}
+	up, err := s.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	settings := map[string]string{"application_name": "tidewaiter catalog"}
+	for name, value := range pinned {
+		settings[name] = value
+	}
+	conn, err := dialPgconn(ctx, up, settings)
+	if err != nil {
+		up.Conn.Close()
+		return fmt.Errorf("connecting for the catalog: %w", err)
+	}
+	c.conn = conn
+	if c.reaper == nil {
+		c.reaper = time.AfterFunc(idleCatalog, c.reap)
+	} else {
+		c.reaper.Reset(idleCatalog)
+	}
+	return nil
+}
+
+// reap closes a connection that has not been used for a while.
+func (c *catalogCache) reap() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := idleCatalog - time.Since(c.used); left > 0 && c.conn != nil {
+		c.reaper.Reset(left)
+		return
+	}
+	c.close()
+}
+
+func (c *catalogCache) close() {
+	if c.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.conn.Close(ctx) // it is given up either way
+	c.conn = nil
+}
+
+// Close ends the catalog's connection.
+func (c *catalogCache) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaper != nil {
+		c.reaper.Stop()
+	}
+	c.close()
+}

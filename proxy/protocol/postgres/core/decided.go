@@ -1,0 +1,206 @@
+package core
+
+import (
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+// poisonText is what goes upstream in place of a refused statement where the
+// transaction must fail as PostgreSQL's own would: as a query it does not parse,
+// and a portal of that name does not exist.
+const poisonText = "tidewaiter refused a statement here"
+
+// Answer takes the driver's answer to the open question and lets the client side
+// go on.
+func (c *Conn) Answer(ans Answer) error {
+	a := c.ask
+	c.ask = nil
+	if ans.Catalog != nil {
+		c.catalog, c.stale = ans.Catalog, false
+	}
+	if ans.Exchange == nil {
+		if a.Kind == AskParse && a.name == "" {
+			delete(c.names.prepared, "") // a Parse that fails has dropped it already
+		}
+		return c.refuse(kindOf[a.Kind], ans.words())
+	}
+	var stmts []analysis.Statement
+	if ans.Result != nil {
+		stmts = ans.Result.Statements
+	}
+	if c.uncertain {
+		stmts = c.suspect(stmts)
+	}
+	switch a.Kind {
+	case AskQuery:
+		return c.forwardQuery(a, ans.Exchange, stmts)
+	case AskParse:
+		return c.forwardParse(a, ans.Exchange, stmts)
+	case AskExecute:
+		a.portal.stmts = either(stmts)
+		return c.forwardExecute(a.portal, ans.Exchange, a.forward)
+	default:
+		return c.forwardCall(a, ans.Exchange)
+	}
+}
+
+// words returns the refusal that the client sees.
+func (ans *Answer) words() *wire.Error {
+	switch {
+	case ans.Error != nil:
+		return ans.Error
+	case ans.Denial != nil:
+		return Render(ans.Denial)
+	default:
+		return Render(access.AsDenial(session.ErrNoPermission))
+	}
+}
+
+var kindOf = map[AskKind]byte{AskQuery: 'Q', AskParse: 'P', AskExecute: 'E', AskCall: 'F'}
+
+func (c *Conn) forwardQuery(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
+	c.run(stmts)
+	c.owe.push(&answer{owed: owedQuery, exchange: x, stmts: stmts, times: c.begin(stmts)})
+	return c.ToServer.Append(x, a.forward)
+}
+
+func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
+	c.names.clock++
+	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock}
+	c.touch(stmts)
+	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: c.names.parse(a.name, p)})
+	return c.ToServer.Append(x, a.forward)
+}
+
+// forwardExecute lets a portal run. Where its columns could be tagged and nobody
+// has asked the server what they are, this asks, before and unseen.
+func (c *Conn) forwardExecute(p *portal, x *session.Exchange, message []byte) error {
+	p.exchange = x
+	stmts := p.stmts
+	if !p.described && p.describing == 0 && c.mustAttest(stmts) {
+		a := &answer{owed: owedDescribe, portal: p, stmts: stmts, hidden: true}
+		c.expectDescription(a)
+		c.push(a)
+		if err := c.ToServer.Append(x, wire.Describe(nil, 'P', p.name)); err != nil {
+			return err
+		}
+	}
+	c.run(stmts)
+	c.push(&answer{owed: owedExecute, exchange: x, stmts: stmts, times: c.begin(stmts), portal: p})
+	if err := c.ToServer.Append(x, message); err != nil || c.definers == 0 {
+		return err
+	}
+	return c.forward(wire.Flush(nil)) // or the server would keep the answer that is waited for
+}
+
+func (c *Conn) forwardCall(a *Ask, x *session.Exchange) error {
+	c.touched = c.touched || c.catalog.AnyTagged()
+	c.owe.push(&answer{owed: owedCall, exchange: x, function: a.Function})
+	return c.ToServer.Append(x, a.forward)
+}
+
+// mustAttest reports whether rows of these statements need the server's word on
+// where their columns come from.
+func (c *Conn) mustAttest(stmts []analysis.Statement) bool {
+	for i := range stmts {
+		if stmts[i].Touches {
+			return true
+		}
+	}
+	return false
+}
+
+// touch notes that tagged relations are used: from here to the end of the
+// transaction, errors and notices may carry their values.
+func (c *Conn) touch(stmts []analysis.Statement) {
+	c.touched = c.touched || c.mustAttest(stmts)
+}
+
+// run notes what the statements about to run do to the session.
+func (c *Conn) run(stmts []analysis.Statement) {
+	c.touch(stmts)
+	for i := range stmts {
+		if defines(&stmts[i]) {
+			c.definers++
+			c.uncertain = c.uncertain || stmts[i].Touches
+		}
+	}
+}
+
+// begin applies the statements' effects on the tracked state and returns their
+// times.
+func (c *Conn) begin(stmts []analysis.Statement) []int {
+	var times []int
+	for i := range stmts {
+		if len(stmts[i].Effects) > 0 && times == nil {
+			times = make([]int, len(stmts))
+		}
+		if times != nil {
+			times[i] = c.names.begin(&stmts[i])
+		}
+	}
+	return times
+}
+
+func defines(st *analysis.Statement) bool {
+	for _, e := range st.Effects {
+		if e.Kind == analysis.DDL {
+			return true
+		}
+	}
+	return false
+}
+
+// suspect widens facts after DDL on a tagged relation in an open transaction:
+// names may mean something else now than the catalog says, so every output of
+// unknown origin may be tagged.
+func (c *Conn) suspect(stmts []analysis.Statement) []analysis.Statement {
+	out := make([]analysis.Statement, len(stmts))
+	for i := range stmts {
+		out[i] = stmts[i]
+		out[i].Touches, out[i].Derived, out[i].Outputs = true, c.catalog.AllTags(), nil
+		if out[i].Copy != nil {
+			cp := *out[i].Copy
+			cp.Columns = nil
+			out[i].Copy = &cp
+		}
+	}
+	return out
+}
+
+// refuse answers a message of the given kind with e, in the order of the queue.
+// Where the server is not idle, or might not be, a poison goes upstream in the
+// message's place, so that the transaction fails as it would have and PostgreSQL
+// itself does the skipping; the client sees e in place of the poison's error.
+func (c *Conn) refuse(kind byte, e *wire.Error) error {
+	simple := kind == 'Q' || kind == 'F'
+	if !simple {
+		c.skipping = true
+	}
+	if c.owe.len() == 0 && c.status == 'I' && !c.sinceSync {
+		c.ToClient = e.Append(c.ToClient, 'E')
+		if simple {
+			c.ToClient = wire.ReadyForQuery(c.ToClient, c.status)
+		}
+		return nil
+	}
+	if simple {
+		c.owe.push(&answer{owed: owedQuery, poison: e})
+		return c.forward(wire.Query(nil, poisonText))
+	}
+	c.push(&answer{owed: owedExecute, poison: e})
+	return c.forward(wire.Execute(nil, poisonText, 0))
+}
+
+// injectPoison makes the open transaction fail after a result was stopped too
+// late for the server to notice. It runs between messages of the client.
+func (c *Conn) injectPoison() {
+	if !c.poisonNext || c.client.inside() {
+		return
+	}
+	c.poisonNext = false
+	c.owe.push(&answer{owed: owedQuery, hidden: true})
+	_ = c.forward(wire.Query(nil, poisonText)) // the standing exchange is always live
+}

@@ -1,0 +1,262 @@
+package core
+
+import (
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+// maxNamesKept bounds the statements and portals of one connection that are
+// tracked. A client that makes more is refused.
+const maxNamesKept = 20_000
+
+// prepared is what is known of a prepared statement. One name can stand for
+// several where it is uncertain which of them the server has; what follows from
+// any of them then counts.
+type prepared struct {
+	text  string // "" where only the facts are known, as of PREPARE and DECLARE
+	stmts []analysis.Statement
+	born  int // when it was made, by names.clock
+}
+
+// portal is a bound statement. It lives until it is closed or its transaction
+// ends.
+type portal struct {
+	name       string
+	of         []*prepared          // what it may be a portal of: mostly one
+	stmts      []analysis.Statement // the facts: one statement, none if it is empty
+	params     []access.Value
+	formats    []int16 // result formats as the client asked for them
+	fields     []wire.Field
+	described  bool // the server has said what its columns are
+	describing int  // Describe messages under way
+	exchange   *session.Exchange
+	born       int
+}
+
+// text returns the statement as its client wrote it, for the recording.
+func (p *portal) text() string {
+	for _, of := range p.of {
+		if of.text != "" {
+			return of.text
+		}
+		for i := range of.stmts {
+			return of.stmts[i].Text
+		}
+	}
+	return ""
+}
+
+// end closes the exchange of a portal that was left suspended.
+func (p *portal) end() {
+	if p.exchange != nil {
+		_ = p.exchange.End(access.Ended{Outcome: access.OutcomeDone}) // a failing recorder refuses the next statement
+		p.exchange = nil
+	}
+}
+
+// names tracks statements, portals and cursors of a connection. The server keeps
+// the statements of PREPARE and of Parse in one name space, and likewise cursors
+// and portals; so does names.
+type names struct {
+	prepared map[string][]*prepared
+	portals  map[string]*portal
+	cursors  map[string][]*prepared // SQL cursors, until confirmed closed
+	temp     map[string]bool        // relations that this session has made
+	path     bool                   // search_path was changed
+	clock    int                    // counts statements forwarded
+}
+
+func newNames() names {
+	return names{prepared: map[string][]*prepared{}, portals: map[string]*portal{}, cursors: map[string][]*prepared{}, temp: map[string]bool{}}
+}
+
+func (n *names) full() bool {
+	return len(n.prepared)+len(n.portals)+len(n.cursors)+len(n.temp) >= maxNamesKept
+}
+
+// parse binds name to p, as Parse does, and returns how to take that back. The
+// unnamed statement is replaced; a named one that exists makes Parse fail, so
+// both stay possible.
+func (n *names) parse(name string, p *prepared) (undo func()) {
+	old, had := n.prepared[name]
+	if name == "" {
+		n.prepared[name] = []*prepared{p}
+	} else {
+		n.prepared[name] = append(old[:len(old):len(old)], p)
+	}
+	return func() {
+		if had {
+			n.prepared[name] = old
+			return
+		}
+		delete(n.prepared, name)
+	}
+}
+
+func (n *names) bind(p *portal) (undo func()) {
+	old, had := n.portals[p.name]
+	n.portals[p.name] = p
+	return func() {
+		if had {
+			n.portals[p.name] = old
+			return
+		}
+		delete(n.portals, p.name)
+	}
+}
+
+// portal returns the portal called name: one of Bind, or an SQL cursor seen as a
+// portal.
+func (n *names) portal(name string) *portal {
+	if p := n.portals[name]; p != nil {
+		return p
+	}
+	if all := n.cursors[name]; len(all) > 0 {
+		return &portal{name: name, of: all, stmts: merged(all)}
+	}
+	return nil
+}
+
+// facts returns the facts of everything that a name may stand for.
+func facts(all []*prepared) []*analysis.Statement {
+	var out []*analysis.Statement
+	for _, p := range all {
+		for i := range p.stmts {
+			out = append(out, &p.stmts[i])
+		}
+	}
+	return out
+}
+
+// merged returns the facts of a statement that may be any of those in all.
+func merged(all []*prepared) []analysis.Statement {
+	var stmts []analysis.Statement
+	for _, p := range all {
+		stmts = append(stmts, p.stmts...)
+	}
+	return either(stmts)
+}
+
+// either returns the facts of a statement that may be any of stmts: what follows
+// from one of them counts.
+func either(stmts []analysis.Statement) []analysis.Statement {
+	if len(stmts) < 2 {
+		return stmts
+	}
+	out := stmts[0]
+	out.Outputs = nil
+	for i := range stmts[1:] {
+		st := &stmts[1+i]
+		out.Touches = out.Touches || st.Touches
+		out.Derived = catalog.Union(out.Derived, st.Derived)
+		out.Effects = append(out.Effects[:len(out.Effects):len(out.Effects)], st.Effects...)
+		if st.Copy != nil {
+			out.Copy = st.Copy
+		}
+	}
+	if out.Copy != nil {
+		cp := *out.Copy
+		cp.Columns = nil
+		out.Copy = &cp
+	}
+	return []analysis.Statement{out}
+}
+
+// begin applies what a statement adds to the session's state. It is applied when
+// the statement is forwarded, and stays if the statement fails: what may be there
+// counts as there. It returns the statement's time, for confirm.
+func (n *names) begin(st *analysis.Statement) int {
+	n.clock++
+	for _, e := range st.Effects {
+		switch e.Kind {
+		case analysis.SetPath:
+			n.path = true
+		case analysis.PrepareName:
+			add(n.prepared, e, n.clock)
+		case analysis.DeclareCursor:
+			add(n.cursors, e, n.clock)
+		case analysis.CreateTemp:
+			n.temp[e.Name] = true
+		}
+	}
+	return n.clock
+}
+
+func add(to map[string][]*prepared, e analysis.Effect, born int) {
+	if e.Statement != nil {
+		to[e.Name] = append(to[e.Name], &prepared{stmts: []analysis.Statement{*e.Statement}, born: born})
+	}
+}
+
+// confirm applies what a statement takes away, once the server has said that it
+// succeeded. What was made after it stays.
+func (n *names) confirm(st *analysis.Statement, when int) {
+	for _, e := range st.Effects {
+		switch e.Kind {
+		case analysis.DeallocateName:
+			forget(n.prepared, e.Name, when)
+		case analysis.DeallocateAll:
+			n.forgetPrepared(when)
+		case analysis.CloseCursor:
+			forget(n.cursors, e.Name, when)
+			n.forgetPortal(e.Name, when)
+		case analysis.CloseAll:
+			n.forgetCursors(when)
+		case analysis.DiscardAll:
+			n.forgetPrepared(when)
+			n.forgetCursors(when)
+		}
+	}
+}
+
+func forget(from map[string][]*prepared, name string, when int) {
+	var kept []*prepared
+	for _, p := range from[name] {
+		if p.born >= when {
+			kept = append(kept, p)
+		}
+	}
+	if kept == nil {
+		delete(from, name)
+		return
+	}
+	from[name] = kept
+}
+
+// forgetPrepared drops all statements but the unnamed one, which DEALLOCATE ALL
+// leaves alone.
+func (n *names) forgetPrepared(when int) {
+	for name := range n.prepared {
+		if name != "" {
+			forget(n.prepared, name, when)
+		}
+	}
+}
+
+func (n *names) forgetCursors(when int) {
+	for name := range n.cursors {
+		forget(n.cursors, name, when)
+	}
+	for name := range n.portals {
+		n.forgetPortal(name, when)
+	}
+}
+
+func (n *names) forgetPortal(name string, when int) {
+	if p := n.portals[name]; p != nil && p.born < when {
+		p.end()
+		delete(n.portals, name)
+	}
+}
+
+// endTransaction drops every portal: none outlives its transaction. SQL cursors
+// stay, since one WITH HOLD may.
+func (n *names) endTransaction() {
+	for name, p := range n.portals {
+		p.end()
+		delete(n.portals, name)
+	}
+}

@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+// decide answers a question of the core: it reads the statement, asks the
+// session, and says what the core may do. Whatever fails refuses.
+func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) core.Answer {
+	cat, err := e.catalog.get(ctx, s, a.Stale)
+	if err != nil {
+		return core.Answer{Denial: access.AsDenial(err)}
+	}
+	result, id, err := e.understand(a, cat)
+	phase := access.PhaseRun
+	if a.Kind == core.AskParse {
+		phase = access.PhasePrepare
+	}
+	if err != nil {
+		return e.unreadable(ctx, s, a, phase, err)
+	}
+	if result.Empty && a.Kind != core.AskCall {
+		return core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
+	}
+	op := operation(phase, a.Text, a.Parameters, result.Statements, id)
+	x, err := s.Begin(ctx, op)
+	if err != nil {
+		return core.Answer{Denial: access.AsDenial(err), Catalog: cat}
+	}
+	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+}
+
+// understand returns the facts of what a asks for.
+func (e *Engine) understand(a *core.Ask, cat *catalog.Snapshot) (*analysis.Result, uint64, error) {
+	switch a.Kind {
+	case core.AskCall:
+		return functionCall(a.Function, cat), 0, nil
+	case core.AskExecute:
+		return e.candidates(a, cat)
+	}
+	return e.facts.analyze(a.Text, &a.Session, cat, e.analysisOptions())
+}
+
+// candidates returns the facts of every statement that a portal may run: mostly
+// one. A text is read again, since the catalog may have changed since Parse.
+func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot) (*analysis.Result, uint64, error) {
+	if len(a.May) == 1 {
+		if text, _ := a.Candidate(0); text != "" {
+			return e.facts.analyze(text, &a.Session, cat, e.analysisOptions())
+		}
+	}
+	all := &analysis.Result{}
+	for i := range a.May {
+		text, facts := a.Candidate(i)
+		if text == "" {
+			all.Statements = append(all.Statements, facts...)
+			continue
+		}
+		r, _, err := e.facts.analyze(text, &a.Session, cat, e.analysisOptions())
+		if err != nil {
+			return nil, 0, err
+		}
+		all.Statements = append(all.Statements, r.Statements...)
+	}
+	all.Empty = len(all.Statements) == 0
+	return all, 0, nil
+}
+
+func (e *Engine) analysisOptions() analysis.Options {
+	return analysis.Options{Trusted: e.opt.Trusted, Limits: analysis.Limits{MaxText: e.opt.Core.MaxText}}
+}
+
+// functionCall is the protocol's FunctionCall message as a statement.
+func functionCall(oid uint32, cat *catalog.Snapshot) *analysis.Result {
+	st := analysis.Statement{Touches: cat.AnyTagged(), Derived: cat.AllTags(), ReturnsRows: true}
+	st.Kind = "Select"
+	st.Features = []access.Feature{{
+		Name: "FunctionCall", Construct: fmt.Sprintf("the protocol's FunctionCall of function %d", oid),
+		Effect: "It would run a function by its number, past everything that reads statements.",
+	}}
+	return &analysis.Result{Statements: []analysis.Statement{st}}
+}
+
+// unreadable records and words the refusal of a text that was not understood. It
+// goes through the session like any other, so that it is recorded, and is refused
+// whatever policy says.
+func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask, phase access.Phase, err error) core.Answer {
+	op := &access.Operation{Protocol: e.Name(), Phase: phase, Statements: []access.Statement{{}}, Text: a.Text}
+	x, denied := s.Begin(ctx, op)
+	var ref *analysis.Refusal
+	if !errors.As(err, &ref) {
+		ref = &analysis.Refusal{Code: "42601", Message: "tidewaiter: the statement could not be understood"}
+	}
+	we := &wire.Error{Severity: "ERROR", Code: ref.Code, Message: ref.Message, Detail: ref.Detail, Hint: ref.Hint}
+	if ref.Position > 0 {
+		we.Extra = []wire.ErrorField{{Type: 'P', Value: fmt.Sprint(ref.Position)}}
+	}
+	if denied == nil {
+		denied = x.End(access.Ended{Outcome: access.OutcomeDenied, Code: ref.Code, Message: ref.Message})
+	}
+	if d := access.AsDenial(denied); denied != nil && d.Code == access.CodeUnavailable {
+		return core.Answer{Denial: d}
+	}
+	return core.Answer{Error: we}
+}
+
+// operation words statements for the session. Parameters of a statement that uses
+// tagged columns are not recorded.
+func operation(phase access.Phase, text string, params []access.Value, stmts []analysis.Statement, id uint64) *access.Operation {
+	op := &access.Operation{Protocol: "postgres", Phase: phase, Text: text, Parameters: params, ID: id}
+	for i := range stmts {
+		op.Statements = append(op.Statements, stmts[i].Facts()...)
+		if stmts[i].Touches {
+			op.Parameters = hide(params)
+		}
+	}
+	return op
+}
+
+func hide(params []access.Value) []access.Value {
+	out := make([]access.Value, len(params))
+	for i, p := range params {
+		out[i] = access.Value{Null: p.Null, Masked: !p.Null}
+	}
+	return out
+}
+
+const (
+	maxFacts    = 1024    // analyzed texts kept
+	maxFactText = 8 << 10 // bytes of one
+)
+
+// factCache keeps what was understood of texts. It is safe for concurrent use; its
+// zero value is empty.
+type factCache struct {
+	mu     sync.Mutex
+	byText map[factKey]factEntry
+	last   uint64
+}
+
+type factKey struct {
+	text    string
+	catalog uint64
+	path    bool
+}
+
+type factEntry struct {
+	result *analysis.Result
+	id     uint64
+}
+
+// analyze returns the facts of text and a number that is the same whenever the
+// facts are; 0 where they depend on more of the session than the cache knows.
+func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapshot, opt analysis.Options) (*analysis.Result, uint64, error) {
+	key := factKey{text, cat.Version, st.PathChanged}
+	plain := len(st.Temp) == 0 && !st.Stale && len(text) <= maxFactText
+	if plain {
+		f.mu.Lock()
+		e, ok := f.byText[key]
+		f.mu.Unlock()
+		if ok {
+			return e.result, e.id, nil
+		}
+	}
+	used := false
+	watched := *st
+	watched.Prepared, watched.Cursor = watch(st.Prepared, &used), watch(st.Cursor, &used)
+	result, err := analysis.Analyze(text, &watched, cat, opt)
+	if err != nil || used || !plain {
+		return result, 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.byText) >= maxFacts || f.byText == nil {
+		f.byText = make(map[factKey]factEntry)
+	}
+	f.last++
+	f.byText[key] = factEntry{result, f.last}
+	return result, f.last, nil
+}
+
+// watch wraps a lookup in the session's state so that its use shows.
+func watch(lookup func(string) []*analysis.Statement, used *bool) func(string) []*analysis.Statement {
+	return func(name string) []*analysis.Statement {
+		*used = true
+		if lookup == nil {
+			return nil
+		}
+		return lookup(name)
+	}
+}

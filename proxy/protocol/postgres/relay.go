@@ -1,0 +1,351 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+const (
+	readSize    = 64 << 10
+	maxUnread   = 1 << 20 // bytes of answers made here that may wait for a client
+	cancelLimit = 10 * time.Second
+)
+
+// relay drives the core of one connection with two goroutines, one per direction.
+// The core is only touched under mu. Writing has locks of its own, taken without
+// waiting: who cannot have one leaves its bytes to whoever has, so that neither
+// direction ever waits for the other's peer.
+type relay struct {
+	engine *Engine
+	s      *session.Session
+	client net.Conn
+	key    *upstreamKey
+
+	mu      sync.Mutex
+	changed sync.Cond // broadcast whenever the core may have moved on
+	core    *core.Conn
+	over    bool
+	drain   bool
+
+	halfClosed bool // the client sends no more, but may still read
+
+	toServer  sync.Mutex
+	outbox    session.Outbox
+	toClient  sync.Mutex
+	clientBuf []byte
+
+	cancels sync.WaitGroup
+}
+
+// Relay moves traffic until either side ends.
+func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
+	r := &relay{engine: c.engine, s: s, client: c.conn, key: c.upstream, core: c.core}
+	r.changed.L = &r.mu
+	defer c.engine.cancels.remove(c.upstream)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, r.interrupt)
+	defer stop()
+	drained := make(chan struct{})
+	go r.watchDrain(ctx, s.Draining(), drained)
+
+	server := make(chan error, 1)
+	go func() { server <- r.serverLoop() }()
+	err := r.clientLoop(ctx)
+	if err != nil {
+		r.interrupt()
+	} else if cerr := s.Server().CloseWrite(); cerr != nil {
+		r.interrupt() // the upstream transport cannot half-close: end it whole
+	}
+	err = errors.Join(err, <-server)
+	cancel()
+	<-drained
+	r.cancels.Wait()
+	r.mu.Lock()
+	r.core.End()
+	r.mu.Unlock()
+	return err
+}
+
+// interrupt makes both loops return.
+func (r *relay) interrupt() {
+	r.mu.Lock()
+	r.over = true
+	r.changed.Broadcast()
+	r.mu.Unlock()
+	past := time.Unix(1, 0)
+	_ = r.client.SetDeadline(past) // a connection that takes no deadline is closed already
+	_ = r.s.Server().Interrupt()
+}
+
+// clientLoop reads the client. It returns nil when the client has ended its side.
+func (r *relay) clientLoop(ctx context.Context) error {
+	buf := make([]byte, readSize)
+	for {
+		n, err := r.client.Read(buf)
+		if ferr := r.fromClient(ctx, buf[:n]); ferr != nil {
+			return r.farewell(ferr)
+		}
+		if r.ended() {
+			return nil
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) || r.isOver() {
+				r.mu.Lock()
+				r.halfClosed = true
+				r.mu.Unlock()
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (r *relay) fromClient(ctx context.Context, p []byte) error {
+	for len(p) > 0 {
+		r.mu.Lock()
+		used, err := r.core.FromClient(p)
+		ask := r.core.Question()
+		r.mu.Unlock()
+		p = p[used:]
+		if err == nil && ask != nil {
+			err = r.answer(ctx, ask)
+		}
+		if ferr := r.flush(); err == nil {
+			err = ferr
+		}
+		if err != nil {
+			return err
+		}
+		if !r.wait() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// answer decides without holding the core, so that the server side goes on.
+func (r *relay) answer(ctx context.Context, ask *core.Ask) error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	ask.Session.Prepared = r.locked(ask.Session.Prepared)
+	ask.Session.Cursor = r.locked(ask.Session.Cursor)
+	ans := r.engine.decide(ctx, r.s, ask)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.Answer(ans)
+}
+
+func (r *relay) locked(f func(string) []*analysis.Statement) func(string) []*analysis.Statement {
+	return func(name string) []*analysis.Statement {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return f(name)
+	}
+}
+
+// wait holds the client side back while the core says so, or while the client
+// does not read what it was already told. It reports false when the session is
+// over.
+func (r *relay) wait() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for (r.core.Blocked() || len(r.core.ToClient) > maxUnread) && !r.over && !r.core.Closed() {
+		r.changed.Wait()
+	}
+	return !r.over && !r.core.Closed()
+}
+
+func (r *relay) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.Closed() || r.over || r.halfClosed
+}
+
+func (r *relay) isOver() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
+}
+
+// serverLoop reads the server until it ends, and then ends the client.
+func (r *relay) serverLoop() error {
+	buf := make([]byte, readSize)
+	for {
+		n, err := r.s.Server().Read(buf)
+		if n > 0 {
+			if ferr := r.fromServer(buf[:n]); ferr != nil {
+				ferr = r.farewell(ferr)
+				r.interrupt()
+				return ferr
+			}
+		}
+		if err == nil {
+			continue
+		}
+		over := r.isOver()
+		if !over && !r.ended() {
+			r.lost()
+		}
+		r.interrupt()
+		if errors.Is(err, io.EOF) || over {
+			return nil
+		}
+		return err
+	}
+}
+
+func (r *relay) fromServer(p []byte) error {
+	r.mu.Lock()
+	err := r.core.FromServer(p)
+	cancel := r.core.WantsCancel()
+	r.changed.Broadcast()
+	leave := r.drain && r.core.Idle()
+	r.mu.Unlock()
+	if cancel {
+		r.cancels.Add(1)
+		go r.cancel()
+	}
+	if ferr := r.flush(); err == nil {
+		err = ferr
+	}
+	if err == nil && leave {
+		r.leave()
+	}
+	return err
+}
+
+// cancel stops what runs upstream. The client side stands still until the server
+// has taken the request.
+func (r *relay) cancel() {
+	defer r.cancels.Done()
+	ctx, stop := context.WithTimeout(context.Background(), cancelLimit)
+	defer stop()
+	up, err := r.s.Dial(ctx)
+	if err == nil {
+		err = sendCancel(ctx, up, r.key)
+	}
+	r.mu.Lock()
+	r.core.Canceled()
+	r.changed.Broadcast()
+	r.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		r.interrupt() // the result cannot be stopped, so the session is
+	}
+}
+
+// flush writes what waits for either side. Bytes whose writer is busy are left to
+// it.
+func (r *relay) flush() error {
+	return errors.Join(r.flushServer(), r.flushClient())
+}
+
+func (r *relay) flushServer() error {
+	for r.toServer.TryLock() {
+		r.mu.Lock()
+		r.core.ToServer.Swap(&r.outbox)
+		r.mu.Unlock()
+		var err error
+		if r.outbox.Len() > 0 {
+			err = r.s.Server().WriteFrom(&r.outbox)
+		}
+		r.toServer.Unlock()
+		r.mu.Lock()
+		empty := r.core.ToServer.Len() == 0
+		r.mu.Unlock()
+		if err != nil || empty {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *relay) flushClient() error {
+	for r.toClient.TryLock() {
+		r.mu.Lock()
+		r.core.ToClient, r.clientBuf = r.clientBuf[:0], r.core.ToClient
+		r.mu.Unlock()
+		var err error
+		if len(r.clientBuf) > 0 {
+			_, err = r.client.Write(r.clientBuf)
+		}
+		if cap(r.clientBuf) > 4*readSize {
+			r.clientBuf = nil
+		}
+		r.toClient.Unlock()
+		r.mu.Lock()
+		empty := len(r.core.ToClient) == 0
+		r.changed.Broadcast()
+		r.mu.Unlock()
+		if err != nil || empty {
+			return err
+		}
+	}
+	return nil
+}
+
+// farewell tells the client why its connection ends, where it can be told.
+func (r *relay) farewell(err error) error {
+	if r.isOver() {
+		return nil
+	}
+	var netErr net.Error
+	if !errors.As(err, &netErr) {
+		r.tell(core.Farewell(err))
+	}
+	return err
+}
+
+// lost tells the client that the server is gone.
+func (r *relay) lost() {
+	r.tell(&wire.Error{
+		Severity: "FATAL", Code: "08006", Message: "tidewaiter: the server closed the connection unexpectedly",
+		Hint: "What ran may or may not have happened; connect again and look.",
+	})
+}
+
+// leave ends an idle session because the proxy is stopping.
+func (r *relay) leave() {
+	e := core.Render(&access.Denial{Code: access.CodeShutdown, What: "tidewaiter: terminating connection because the proxy is stopping"})
+	e.Severity = "FATAL"
+	r.tell(e)
+	r.interrupt()
+}
+
+// tell appends a last message for the client, unless it is in the middle of
+// another.
+func (r *relay) tell(e *wire.Error) {
+	r.mu.Lock()
+	if r.core.BetweenMessages() {
+		r.core.ToClient = e.Append(r.core.ToClient, 'E')
+	}
+	r.mu.Unlock()
+	_ = r.flushClient() // there is nobody else to tell
+}
+
+// watchDrain ends the session once the proxy drains and nothing is under way.
+func (r *relay) watchDrain(ctx context.Context, draining <-chan struct{}, done chan<- struct{}) {
+	defer close(done)
+	select {
+	case <-ctx.Done():
+	case <-draining:
+		r.mu.Lock()
+		r.drain = true
+		idle := r.core.Idle()
+		r.mu.Unlock()
+		if idle {
+			r.leave()
+		}
+	}
+}
