@@ -1,0 +1,28 @@
+# The owners' own Rego. Of each policy's package two sets are read, `deny` and
+# `require_approval`, and each of their members is one more verdict: since the
+# strictest verdict wins, such a package can never make a decision milder.
+package tidewaiter
+
+custom_verdicts(pool) := array.concat(
+	[own_verdict(p, "Deny", msg) |
+		some p in data.tidewaiter.bundle.policies
+		p.mode in modes[pool]
+		some msg in data.tidewaiter.custom[p.name].deny
+	],
+	[own_verdict(p, "RequireApproval", msg) |
+		some p in data.tidewaiter.bundle.policies
+		p.mode in modes[pool]
+		some msg in data.tidewaiter.custom[p.name].require_approval
+	],
+)
+
+own_verdict(p, effect, msg) := {
+	"effect": effect, "policy": p.name, "rule": "rego",
+	"reason": sentence(effect, msg),
+}
+
+sentence(effect, msg) := msg if is_name(msg)
+
+else := "The policy's Rego asks for a person's approval." if effect == "RequireApproval"
+
+else := "The policy's Rego denies it."

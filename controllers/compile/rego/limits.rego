@@ -1,0 +1,62 @@
+# Limits and approvals: where several rules set them, the strictest holds.
+package tidewaiter
+
+# limiting are the rules in force that are about one of the statements and set a
+# limit. Nothing is limited while policies are only observed.
+limiting := [r |
+	data.tidewaiter.bundle.enforcing
+	some s in input.operation.statements
+	f := facts("enforced", s)
+	some i in f.allows | f.holds
+	r := rule(i)
+	r.limits
+]
+
+# limits name the rule that sets the strictest bound by the hour, if there is
+# one, since hours are counted under that name.
+limits := {} if count(limiting) == 0
+
+else := limits_of(limiting[0], limiting[0].limits) if count(limiting) == 1
+
+else := limits_of(r, object.union(lowest_of, {"onExceed": on_exceed})) if {
+	lowest_of := {bound: lowest | some bound in bounds; lowest := min({r.limits[bound] | some r in limiting})}
+	first := [bound | some bound in bounds; lowest_of[bound]][0]
+	r := [r | some r in limiting; r.limits[first] == lowest_of[first]][0]
+}
+
+limits_of(r, bounds_of_r) := object.union(bounds_of_r, {"policy": r.policy, "rule": r.name})
+
+bounds := ["rowsPerHour", "bytesPerHour", "rowsPerStatement", "bytesPerStatement"]
+
+on_exceed := "RequireApproval" if {
+	every r in limiting {
+		r.limits.onExceed == "RequireApproval"
+	}
+}
+
+else := "Deny"
+
+# approval is what the rules that hold the operation ask for together; for an
+# operation that runs, what its limits ask for when they are reached.
+approval("RequireApproval") := together([r |
+	some s in input.operation.statements
+	some i in facts("enforced", s).holds
+	r := rule(i)
+])
+
+approval("Allow") := together(limiting) if limits.onExceed == "RequireApproval"
+
+else := {}
+
+# together is the strictest of the rules' approvals; the defaults where only an
+# owner's Rego holds the operation.
+together(rules) := {
+	"timeoutSeconds": min({a.timeoutSeconds | some a in asked}),
+	"approvers": max({a.approvers | some a in asked}),
+	"grant": min({[a.grantRank, a.grant] | some a in asked})[1],
+} if {
+	asked := [r.approval | some r in rules]
+	count(asked) > 0
+}
+
+else := {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement"}

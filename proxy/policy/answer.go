@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+)
+
+// maxApprovalTimeout bounds what a bundle may ask for.
+const maxApprovalTimeout = 24 * time.Hour
+
+// answer is the bundle's decision as Rego gives it.
+type answer struct {
+	Effect   string                 `json:"effect"`
+	Policy   string                 `json:"policy"`
+	Rule     string                 `json:"rule"`
+	Reason   string                 `json:"reason"`
+	Hint     string                 `json:"hint"`
+	Observed bool                   `json:"observed"`
+	Flags    []string               `json:"flags"`
+	Masks    map[string]access.Mask `json:"masks"`
+	Limits   struct {
+		RowsPerStatement  int64  `json:"rowsPerStatement"`
+		BytesPerStatement int64  `json:"bytesPerStatement"`
+		RowsPerHour       int64  `json:"rowsPerHour"`
+		BytesPerHour      int64  `json:"bytesPerHour"`
+		OnExceed          string `json:"onExceed"`
+		Policy            string `json:"policy"`
+		Rule              string `json:"rule"`
+	} `json:"limits"`
+	Approval struct {
+		TimeoutSeconds int64  `json:"timeoutSeconds"`
+		Approvers      int    `json:"approvers"`
+		Grant          string `json:"grant"`
+	} `json:"approval"`
+}
+
+// decisionOf reads an answer strictly: a field that is not known here may be a
+// restriction that this version cannot keep, and is an error.
+func decisionOf(value any) (access.Decision, error) {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return access.Decision{}, fmt.Errorf("policy: answer: %w", err)
+	}
+	var a answer
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&a); err != nil {
+		return access.Decision{}, fmt.Errorf("policy: answer: %w", err)
+	}
+	l := a.Limits
+	if min(l.RowsPerStatement, l.BytesPerStatement, l.RowsPerHour, l.BytesPerHour) < 0 {
+		return access.Decision{}, fmt.Errorf("policy: answer: a limit is negative")
+	}
+	return access.Decision{
+		Effect: effect(a.Effect), Policy: a.Policy, Rule: a.Rule, Reason: a.Reason, Hint: a.Hint,
+		Observed: a.Observed, Flags: a.Flags, Masks: a.Masks,
+		Limits: access.Limits{
+			RowsPerStatement: l.RowsPerStatement, BytesPerStatement: l.BytesPerStatement,
+			RowsPerHour: l.RowsPerHour, BytesPerHour: l.BytesPerHour,
+			OnExceed: onExceed(l.OnExceed), Policy: l.Policy, Rule: l.Rule,
+		},
+		Approval: access.Approval{
+			Timeout:   min(time.Duration(min(a.Approval.TimeoutSeconds, int64(maxApprovalTimeout/time.Second)))*time.Second, maxApprovalTimeout),
+			Approvers: a.Approval.Approvers, Grant: a.Approval.Grant,
+		},
+	}, nil
+}
+
+// effect is Deny for every word that is not one of the milder two.
+func effect(word string) access.Effect {
+	switch word {
+	case "Allow":
+		return access.Allow
+	case "RequireApproval":
+		return access.RequireApproval
+	default:
+		return access.Deny
+	}
+}
+
+// onExceed knows no Allow: at a limit nothing goes on by itself.
+func onExceed(word string) access.Effect {
+	if word == "RequireApproval" {
+		return access.RequireApproval
+	}
+	return access.Deny
+}

@@ -1,0 +1,268 @@
+package policy_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/controllers/compile"
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/policy"
+)
+
+func TestADecisionSaysAllThatAClientAndARelayNeed(t *testing.T) {
+	got, err := loaded(t).Decide(t.Context(), caller, operation(reportOnCustomers()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := access.Decision{
+		Effect: access.Allow, Policy: "data/reporting", Rule: "read", Revision: 17,
+		Flags: []string{"predicate on pii/ssn (Equality)"},
+		Masks: map[string]access.Mask{
+			"pii/email": {Strategy: "Partial", KeepDomain: true, Rule: "data/reporting masks[1]"},
+			"pii/ssn":   {Strategy: "Redact", Rule: "data/reporting masks[0]"},
+		},
+		Limits: access.Limits{
+			RowsPerStatement: 1000, BytesPerHour: 100 << 20, OnExceed: access.RequireApproval,
+			Policy: "data/reporting", Rule: "read",
+		},
+		Approval: access.Approval{Timeout: time.Hour, Approvers: 2, Grant: "1h0m0s"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestARequestForApprovalSaysHowItIsAnswered(t *testing.T) {
+	copies := read("orders")
+	copies.Kind = "CopyOut"
+	got, err := loaded(t).Decide(t.Context(), caller, operation(copies))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := access.Approval{Timeout: 15 * time.Minute, Approvers: 1, Grant: "Statement"}
+	if got.Effect != access.RequireApproval || got.Rule != "exports" || got.Approval != want {
+		t.Errorf("got %v by %q with %+v", got.Effect, got.Rule, got.Approval)
+	}
+}
+
+func TestWhatIsNotUnderstoodIsDenied(t *testing.T) {
+	e := loaded(t)
+	for name, op := range map[string]*access.Operation{
+		"no statement":        operation(),
+		"no kind":             operation(access.Statement{}),
+		"an unknown feature":  operation(access.Statement{Kind: "Select", Features: []access.Feature{{Name: "Telepathy"}}}),
+		"an unknown access":   operation(access.Statement{Kind: "Select", Resources: []access.Resource{{Schema: "public", Name: "orders"}}}),
+		"another data source": {Protocol: "postgres", DataSource: "data/other", Statements: []access.Statement{{Kind: "Session"}}},
+		"the zero operation":  {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := e.Decide(t.Context(), caller, op)
+			if err != nil || d.Effect != access.Deny || d.Reason == "" {
+				t.Errorf("got %v (%q), %v", d.Effect, d.Reason, err)
+			}
+		})
+	}
+	if d, err := e.Decide(t.Context(), access.Identity{}, operation(read("orders"))); err != nil || d.Effect != access.Deny {
+		t.Errorf("nobody: got %v, %v", d.Effect, err)
+	}
+	if d, err := e.Decide(t.Context(), caller, nil); err == nil || d.Effect != access.Deny {
+		t.Errorf("nothing: got %v, %v", d.Effect, err)
+	}
+}
+
+func TestABundleIsRefused(t *testing.T) {
+	otherKey := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	good := made(t)
+	for _, tc := range []struct {
+		name   string
+		bundle []byte
+		as     func(*policy.Options)
+		want   string
+	}{
+		{"signed by another key", made(t, func(in *compile.Input) { in.Key = otherKey }), nil, "signature"},
+		{"when there is no key", good, func(o *policy.Options) { o.PublicKey = nil }, "no key"},
+		{"when it is not signed", withoutFile(t, good, ".signatures.json"), nil, "missing .signatures.json"},
+		{"when a byte of its data differs", replaced(t, good, "/data.json", "no-payroll", "no-peyroll"), nil, "digest mismatch"},
+		{"when a byte of its Rego differs", replaced(t, good, "/tidewaiter/decision.rego", "Deny", "Deni"), nil, "digest mismatch"},
+		{"when its manifest was changed", replaced(t, good, "/.manifest", "2030", "2040"), nil, "digest mismatch"},
+		{"when a file was added", withFile(t, good, "/more.rego", "package tidewaiter\nmore := 1"), nil, "not included"},
+		{"when a file is missing", withoutFile(t, good, "decision.rego"), nil, "not found"},
+		{"for another pod", good, func(o *policy.Options) { o.Audience = "pod-2" }, "another audience"},
+		{"for nobody", good, func(o *policy.Options) { o.Audience = "" }, "another audience"},
+		{"when it is older than what was asked", good, func(o *policy.Options) { o.MinRevision = 18 }, "revision is lower"},
+		{"past its time", good, func(o *policy.Options) { o.Now = func() time.Time { return noon.Add(time.Hour) } }, "past its time"},
+		{"when it is no archive", []byte("hello"), nil, "cannot be read"},
+		{"when it is empty", nil, nil, "cannot be read"},
+		{"when it is cut short", good[:len(good)/2], nil, "cannot be read"},
+		{"when it is too large", make([]byte, 9<<20), nil, "larger than"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := trusting()
+			if tc.as != nil {
+				tc.as(&o)
+			}
+			e, err := policy.Load(tc.bundle, o)
+			if e != nil || err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestADeciderWithoutABundleRefuses(t *testing.T) {
+	d, err := policy.NewDecider(trusting()).Decide(t.Context(), caller, operation(read("orders")))
+	if !errors.Is(err, policy.ErrNoBundle) || d.Effect != access.Deny {
+		t.Errorf("got %v, %v", d.Effect, err)
+	}
+	var zero policy.Decider
+	if err := zero.Use(made(t)); err == nil {
+		t.Error("the zero decider took a bundle")
+	}
+}
+
+func TestARefusedBundleLeavesTheLastGoodOne(t *testing.T) {
+	revision := func(n uint64) func(*compile.Input) { return func(in *compile.Input) { in.Revision = n } }
+	d := policy.NewDecider(trusting())
+	if err := d.Use(made(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Use(made(t, revision(16))); !errors.Is(err, policy.ErrRevision) {
+		t.Errorf("a lower revision: got %v", err)
+	}
+	if err := d.Use([]byte("garbage")); err == nil {
+		t.Error("garbage was taken")
+	}
+	if got := d.Engine().Revision(); got != 17 {
+		t.Errorf("in force: got revision %d, want 17", got)
+	}
+	if err := d.Use(made(t, revision(18))); err != nil || d.Engine().Revision() != 18 {
+		t.Errorf("a higher revision: got %v", err)
+	}
+}
+
+func TestADecisionEndsWithItsBundle(t *testing.T) {
+	now := noon
+	e, err := policy.Load(made(t), trusting(func(o *policy.Options) { o.Now = func() time.Time { return now } }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := operation(read("orders"))
+	op.ID = 1
+	if d, err := e.Decide(t.Context(), caller, op); err != nil || d.Effect != access.Allow {
+		t.Fatalf("got %v, %v", d.Effect, err)
+	}
+	now = noon.Add(time.Hour)
+	if d, err := e.Decide(t.Context(), caller, op); !errors.Is(err, policy.ErrExpired) || d.Effect != access.Deny {
+		t.Errorf("after its time, though seen before: got %v, %v", d.Effect, err)
+	}
+}
+
+func TestADecisionSeenBeforeIsNotEvaluatedAgain(t *testing.T) {
+	e := loaded(t)
+	op := operation(read("orders"))
+	op.ID = 1
+	if _, err := e.Decide(t.Context(), caller, op); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	// A context that ended fails every evaluation, and so tells them apart.
+	if d, err := e.Decide(ended, caller, op); err != nil || d.Effect != access.Allow {
+		t.Errorf("seen before: got %v, %v", d.Effect, err)
+	}
+	for name, other := range map[string]func(*access.Identity, *access.Operation){
+		"another operation":   func(_ *access.Identity, op *access.Operation) { op.ID = 2 },
+		"one not to be kept":  func(_ *access.Identity, op *access.Operation) { op.ID = 0 },
+		"another data source": func(_ *access.Identity, op *access.Operation) { op.DataSource = "data/x" },
+		"another account":     func(id *access.Identity, _ *access.Operation) { id.ServiceAccount = "x" },
+		"another label": func(id *access.Identity, _ *access.Operation) {
+			id.Labels = map[string]string{"app": "report", "team": "x"}
+		},
+		"labels exchanged": func(id *access.Identity, _ *access.Operation) {
+			id.Labels = map[string]string{"app": "shop", "team": "report"}
+		},
+		"another process": func(id *access.Identity, _ *access.Operation) { id.Process = &access.Process{PID: 13} },
+	} {
+		id, changed := caller, *op
+		other(&id, &changed)
+		if _, err := e.Decide(ended, id, &changed); err == nil {
+			t.Errorf("%s: answered by what was decided for another", name)
+		}
+	}
+}
+
+func TestTheCallersProcessReachesTheOwnersRego(t *testing.T) {
+	id := caller
+	id.Process = &access.Process{PID: 13}
+	d, err := loaded(t).Decide(t.Context(), id, operation(read("orders")))
+	if err != nil || d.Effect != access.Deny || d.Rule != "rego" || d.Reason != "reports are not made by process 13" {
+		t.Errorf("got %v by %q (%s), %v", d.Effect, d.Rule, d.Reason, err)
+	}
+}
+
+func TestAnEvaluationThatTakesTooLongDenies(t *testing.T) {
+	endless := strings.Replace(reporting, "input.identity.process.pid == 13", "count([1 | some i in _n; some j in _n; some k in _n; i + j + k < 0]) > 0", 1) +
+		"    _n := [i | some i, _ in split(sprintf(\"%5000d\", [0]), \"\")]\n"
+	e, err := policy.Load(madeOf(t, endless), trusting(func(o *policy.Options) { o.Deadline = 20 * time.Millisecond }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.Decide(t.Context(), caller, operation(read("orders")))
+	if err == nil || d.Effect != access.Deny {
+		t.Errorf("got %v, %v", d.Effect, err)
+	}
+}
+
+func TestAnErrorOfTheOwnersRegoDenies(t *testing.T) {
+	broken := strings.Replace(reporting, "input.identity.process.pid == 13", "to_number(input.operation.protocol) == 1", 1)
+	e, err := policy.Load(madeOf(t, broken), trusting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.Decide(t.Context(), caller, operation(read("orders")))
+	if err == nil || d.Effect != access.Deny {
+		t.Errorf("got %v, %v", d.Effect, err)
+	}
+}
+
+func TestABundleIsReplacedUnderLoad(t *testing.T) {
+	d := policy.NewDecider(trusting())
+	if err := d.Use(made(t)); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for worker := range 4 {
+		wg.Go(func() {
+			op := operation(read("orders"))
+			last := uint64(0)
+			for i := uint64(1); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				op.ID = i%50 + uint64(worker)*1000 + 1
+				got, err := d.Decide(context.Background(), caller, op)
+				if err != nil || got.Effect != access.Allow || got.Revision < last {
+					t.Errorf("got %v at revision %d after %d, %v", got.Effect, got.Revision, last, err)
+					return
+				}
+				last = got.Revision
+			}
+		})
+	}
+	for n := uint64(18); n < 23; n++ {
+		if err := d.Use(made(t, func(in *compile.Input) { in.Revision = n })); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
