@@ -148,7 +148,7 @@ func (b *Bench) accept(ctx context.Context, p *session.Pipeline) {
 func (s Subject) allowed(t *testing.T) {
 	b := s.Start(t, func(*Recorder) Decide { return Allow })
 	c := s.Connect(t, b.Address)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for _, statement := range []string{s.Harmless, s.Marked, s.Harmless} {
 		if answer, refused, err := c.Do(statement); err != nil || refused != "" || answer == "" {
 			t.Fatalf("%q: answer %q, refused %q, error %v", statement, answer, refused, err)
@@ -164,7 +164,7 @@ func (s Subject) allowed(t *testing.T) {
 func (s Subject) refused(t *testing.T, policy func(*Recorder) Decide) {
 	b := s.Start(t, policy)
 	c := s.Connect(t, b.Address)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, refused, err := c.Do(s.Harmless); err != nil || refused != "" {
 		t.Fatalf("before: refused %q, error %v", refused, err)
 	}
@@ -183,7 +183,7 @@ func (s Subject) refused(t *testing.T, policy func(*Recorder) Decide) {
 func (s Subject) drained(t *testing.T) {
 	b := s.Start(t, func(*Recorder) Decide { return Allow })
 	c := s.Connect(t, b.Address)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, _, err := c.Do(s.Harmless); err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,25 @@ func TestARefusalNamesWhatTheRuleAndTheCure(t *testing.T) {
 		d    access.Decision
 		want string
 	}{
-		{"a dangerous feature", []access.Statement{program}, access.Decision{Policy: "data/reporting", Rule: "guard Program"},
-			"tidewaiter: COPY … TO PROGRAM is denied (policy data/reporting, guard Program)"},
-		{"a rule", []access.Statement{read}, access.Decision{Policy: "data/reporting", Rule: "no-orders"},
-			"tidewaiter: Select on public.orders is denied (policy data/reporting, rule no-orders)"},
+		{
+			"a dangerous feature",
+			[]access.Statement{program},
+			access.Decision{Policy: "data/reporting", Rule: "guard Program"},
+			"tidewaiter: COPY … TO PROGRAM is denied (policy data/reporting, guard Program)",
+		},
+		{
+			"a rule",
+			[]access.Statement{read},
+			access.Decision{Policy: "data/reporting", Rule: "no-orders"},
+			"tidewaiter: Select on public.orders is denied (policy data/reporting, rule no-orders)",
+		},
 		{"no rule", []access.Statement{read}, access.Decision{}, "tidewaiter: Select on public.orders is denied (no rule allows it)"},
-		{"approval", []access.Statement{read}, access.Decision{Effect: access.RequireApproval, Policy: "data/reporting", Rule: "exports"},
-			"tidewaiter: Select on public.orders needs approval (policy data/reporting, rule exports)"},
+		{
+			"approval",
+			[]access.Statement{read},
+			access.Decision{Effect: access.RequireApproval, Policy: "data/reporting", Rule: "exports"},
+			"tidewaiter: Select on public.orders needs approval (policy data/reporting, rule exports)",
+		},
 		{"not understood", []access.Statement{{}}, access.Decision{}, "tidewaiter: a statement that is not understood is denied (no rule allows it)"},
 	} {
 		den := DenialFor(&access.Operation{DataSource: "data/orders", Statements: c.st}, c.d)

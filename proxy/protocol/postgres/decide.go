@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -32,7 +31,10 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if result.Empty && a.Kind != core.AskCall {
 		return core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
 	}
-	op := operation(phase, a.Text, a.Parameters, result.Statements, id)
+	op := operation(phase, a.Text, a.Parameters, result.Statements)
+	if op.ID = id; id == 0 {
+		op.ID = e.facts.number(op.Statements)
+	}
 	x, err := s.Begin(ctx, op)
 	if err != nil {
 		return core.Answer{Denial: access.AsDenial(err), Catalog: cat}
@@ -116,8 +118,8 @@ func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask
 
 // operation words statements for the session. Parameters of a statement that uses
 // tagged columns are not recorded.
-func operation(phase access.Phase, text string, params []access.Value, stmts []analysis.Statement, id uint64) *access.Operation {
-	op := &access.Operation{Protocol: "postgres", Phase: phase, Text: text, Parameters: params, ID: id}
+func operation(phase access.Phase, text string, params []access.Value, stmts []analysis.Statement) *access.Operation {
+	op := &access.Operation{Protocol: "postgres", Phase: phase, Text: text, Parameters: params}
 	for i := range stmts {
 		op.Statements = append(op.Statements, stmts[i].Facts()...)
 		if stmts[i].Touches {
@@ -133,69 +135,4 @@ func hide(params []access.Value) []access.Value {
 		out[i] = access.Value{Null: p.Null, Masked: !p.Null}
 	}
 	return out
-}
-
-const (
-	maxFacts    = 1024    // analyzed texts kept
-	maxFactText = 8 << 10 // bytes of one
-)
-
-// factCache keeps what was understood of texts. It is safe for concurrent use; its
-// zero value is empty.
-type factCache struct {
-	mu     sync.Mutex
-	byText map[factKey]factEntry
-	last   uint64
-}
-
-type factKey struct {
-	text    string
-	catalog uint64
-	path    bool
-}
-
-type factEntry struct {
-	result *analysis.Result
-	id     uint64
-}
-
-// analyze returns the facts of text and a number that is the same whenever the
-// facts are; 0 where they depend on more of the session than the cache knows.
-func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapshot, opt analysis.Options) (*analysis.Result, uint64, error) {
-	key := factKey{text, cat.Version, st.PathChanged}
-	plain := len(st.Temp) == 0 && !st.Stale && len(text) <= maxFactText
-	if plain {
-		f.mu.Lock()
-		e, ok := f.byText[key]
-		f.mu.Unlock()
-		if ok {
-			return e.result, e.id, nil
-		}
-	}
-	used := false
-	watched := *st
-	watched.Prepared, watched.Cursor = watch(st.Prepared, &used), watch(st.Cursor, &used)
-	result, err := analysis.Analyze(text, &watched, cat, opt)
-	if err != nil || used || !plain {
-		return result, 0, err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.byText) >= maxFacts || f.byText == nil {
-		f.byText = make(map[factKey]factEntry)
-	}
-	f.last++
-	f.byText[key] = factEntry{result, f.last}
-	return result, f.last, nil
-}
-
-// watch wraps a lookup in the session's state so that its use shows.
-func watch(lookup func(string) []*analysis.Statement, used *bool) func(string) []*analysis.Statement {
-	return func(name string) []*analysis.Statement {
-		*used = true
-		if lookup == nil {
-			return nil
-		}
-		return lookup(name)
-	}
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -242,7 +243,5 @@ func TestADenialIsAnOrdinaryErrorAndTheConnectionGoesOn(t *testing.T) {
 }
 
 func asPgError(err error, target **pgconn.PgError) bool {
-	pg, ok := err.(*pgconn.PgError)
-	*target = pg
-	return ok
+	return errors.As(err, target)
 }

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"maps"
 	"sort"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -20,6 +22,19 @@ var pinned = map[string]string{
 	"backslash_quote":             "safe_encoding",
 }
 
+// describes reports whether a setting only says who the client is and how it reads
+// values. Every driver sends some of these, and they need no decision.
+func describes(name, value string) bool {
+	switch strings.ToLower(name) {
+	case "application_name", "datestyle", "timezone", "intervalstyle", "extra_float_digits":
+		return true
+	case "client_encoding":
+		return core.SafeParameter("client_encoding", strings.ToUpper(strings.Trim(value, "'\"")))
+	default:
+		return false
+	}
+}
+
 // startupSettings decides on the settings of a startup message, its options
 // included, as if each were a SET, and returns what to start upstream with.
 func (c *conversation) startupSettings(ctx context.Context, s *session.Session, cat *catalog.Snapshot) (map[string]string, error) {
@@ -30,10 +45,11 @@ func (c *conversation) startupSettings(ctx context.Context, s *session.Session, 
 	for name, value := range c.settings {
 		asked[name] = value
 	}
-	settings := map[string]string{}
-	for name, value := range pinned {
+	settings := maps.Clone(pinned)
+	for name, value := range asked {
 		settings[name] = value
 	}
+	maps.DeleteFunc(asked, describes)
 	if len(asked) == 0 {
 		return settings, nil
 	}
@@ -42,12 +58,9 @@ func (c *conversation) startupSettings(ctx context.Context, s *session.Session, 
 	if err != nil {
 		return nil, &access.Denial{Code: access.CodeUnreadable, What: "tidewaiter: the settings of the startup message could not be understood"}
 	}
-	x, err := s.Begin(ctx, operation(access.PhaseRun, text, nil, result.Statements, 0))
+	x, err := s.Begin(ctx, operation(access.PhaseRun, text, nil, result.Statements))
 	if err != nil {
 		return nil, err
-	}
-	for name, value := range asked {
-		settings[name] = value
 	}
 	return settings, x.End(access.Ended{Outcome: access.OutcomeDone})
 }

@@ -143,7 +143,7 @@ func (a *analyzer) call(call *pg.FuncCall, found *inventory) {
 		a.setConfig(call)
 	case builtin && runsText(call, name):
 		a.feature(DynamicSQL, "ts_rewrite() with a query text")
-	case builtin && knownFunctions()[name]:
+	case builtin && (knownFunctions()[name] || len(call.GetArgs()) == 1 && builtinTypes[name]): // "text(x)" casts
 	case schema == "information_schema" && strings.HasPrefix(name, "_pg_"):
 	case a.cat.Extended(name) && !a.cat.UserFunction(name):
 	default:

@@ -17,8 +17,6 @@ type inventory struct {
 	// that a foreign key or a sequence names, a target of DDL.
 	harmless map[*pg.RangeVar]bool
 	calls    []*pg.FuncCall
-	fields   []string // last names of "a.b" and "(a).b", which may call functions
-	top      proto.Message
 }
 
 // takeInventory walks the statement. Any node that is not listed in nodes makes
@@ -26,16 +24,10 @@ type inventory struct {
 func (a *analyzer) takeInventory(node *pg.Node) *inventory {
 	found := &inventory{harmless: map[*pg.RangeVar]bool{}}
 	if node != nil {
-		found.top = node
 		a.walk(node.ProtoReflect(), found)
 	}
 	for _, call := range found.calls {
 		a.call(call, found)
-	}
-	for _, name := range found.fields {
-		if a.cat.UserFieldFunction(name) && !a.trusted[name] {
-			a.feature(UnknownFunction, "the function "+name+" in field notation")
-		}
 	}
 	return found
 }
@@ -77,15 +69,30 @@ func (a *analyzer) visit(node proto.Message, found *inventory) {
 		a.typeName(n)
 	case *pg.RangeTableSample:
 		a.sampleMethod(n)
-	case *pg.ColumnRef:
-		if f := n.GetFields(); len(f) > 1 {
-			found.fields = append(found.fields, f[len(f)-1].GetString_().GetSval())
-		}
 	case *pg.A_Indirection:
 		for _, part := range n.GetIndirection() {
-			found.fields = append(found.fields, part.GetString_().GetSval())
+			a.fieldCall(part.GetString_().GetSval())
 		}
 	}
+}
+
+// fieldCall looks at a name in field notation. PostgreSQL reads "(value).name" as
+// "name(value)" where value has no such field, whatever its type:
+// ('/etc/passwd').pg_read_file reads that file. It reports whether the name may be
+// a function that returns more than it is given.
+func (a *analyzer) fieldCall(name string) bool {
+	if strings.HasPrefix(name, "pg_sleep") {
+		a.sleeps = true
+	}
+	if d, isDangerous := dangerOf(name); isDangerous {
+		a.feature(d.feature, "."+name+", which calls the function")
+		return true
+	}
+	if a.cat.UserFieldFunction(name) && !a.trusted[name] {
+		a.feature(UnknownFunction, "."+name+", which may call the function")
+		return true
+	}
+	return false
 }
 
 // operator refuses operators that could run a user's function.

@@ -129,10 +129,38 @@ func (s *lexer) quoted(quote byte, escapes bool) {
 			s.pos++
 		case c == quote:
 			s.pos++
-			return
+			if quote == '"' || !s.continued() {
+				return
+			}
 		}
 	}
 	s.pos = min(s.pos, len(s.text))
+}
+
+// continued moves to the quote that continues a string: behind white space with a
+// newline in it, and comments that end in one. The continuation of E'…' is read
+// like its beginning, with backslashes.
+func (s *lexer) continued() bool {
+	newline := false
+	for i := s.pos; i < len(s.text); i++ {
+		switch c := s.text[i]; {
+		case c == '\n' || c == '\r':
+			newline = true
+		case c == ' ' || c == '\t' || c == '\f' || c == '\v':
+		case strings.HasPrefix(s.text[i:], "--"):
+			end := strings.IndexAny(s.text[i:], "\n\r")
+			if end < 0 {
+				return false
+			}
+			i += end - 1
+		case c == '\'' && newline:
+			s.pos = i
+			return true
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // dollar reads a parameter, a dollar-quoted string, or a stray "$".

@@ -32,6 +32,8 @@ func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
 			return tags
 		}
 		return nil
+	case *pg.Node_AIndirection:
+		return a.field(v.AIndirection, n, e)
 	case *pg.Node_AExpr:
 		return a.operation(v.AExpr, e)
 	case *pg.Node_SelectStmt, *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
@@ -115,6 +117,22 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) []string {
 		return nil
 	}
 	return catalog.Union(test, row.all())
+}
+
+// field is a field, element or slice of a value, or the result of a function in
+// field notation.
+func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) []string {
+	tags := a.parts(n, e)
+	for _, part := range x.GetIndirection() {
+		name := part.GetString_().GetSval()
+		if len(tags) > 0 && a.isSink(name) {
+			a.launder("." + name + " of a protected value, which calls the function")
+		}
+		if a.fieldCall(name) {
+			tags = a.everything()
+		}
+	}
+	return tags
 }
 
 // operation is an operator's result. A division by something protected tells by

@@ -123,8 +123,11 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		}
 		row.columns = append(row.columns, merged)
 	}
-	if s.GetOp() != pg.SetOperation_SETOP_UNION {
+	switch {
+	case s.GetOp() != pg.SetOperation_SETOP_UNION:
 		a.compare(PredicateEquality, row.all())
+	case !s.GetAll(): // without ALL, equal rows become one
+		a.compare(PredicateOrder, row.all())
 	}
 	inside := e.inside()
 	inside.scope.sources = []*source{{rowset: row}}

@@ -244,10 +244,10 @@ func (a *analyzer) qualified(names []string, e env) found {
 		return f
 	case hits > 0:
 		return found{tags: catalog.Union(f.tags, src.rest)}
-	case src.open:
-		return found{tags: src.all()}
-	case systemColumns[last]:
+	case systemColumns[last] && !src.open:
 		return found{}
+	case a.fieldCall(last):
+		return found{tags: a.everything()}
 	}
 	return found{tags: src.all()}
 }

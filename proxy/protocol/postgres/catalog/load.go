@@ -155,7 +155,8 @@ func (l *loader) readTypes() error {
 
 // pureExtensions are extensions of PostgreSQL's own distribution whose functions
 // and operators compute from their arguments alone: no SQL text, no file, no
-// network, no state.
+// network, no state. The operators that any extension defines on its own types
+// count as well: "=" of PostGIS must not make every "=" suspicious.
 var pureExtensions = set([]string{
 	"btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn",
 	"ltree", "pg_trgm", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp",
@@ -167,7 +168,7 @@ func (l *loader) readNames() error {
 		return func(row []string) error {
 			name := row[1] + "." + row[0]
 			switch {
-			case pureExtensions[row[2]]:
+			case pureExtensions[row[2]], row[2] != "" && row[4] == "t":
 				c.Extended = append(c.Extended, row[0])
 				l.pure = append(l.pure, name)
 				return nil

@@ -192,6 +192,7 @@ func TestNamesThatUsersHaveTakenAreKnown(t *testing.T) {
 		CREATE FUNCTION app.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
 		CREATE FUNCTION pg_catalog.planted(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
 		CREATE FUNCTION leak(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.ssn';
+		CREATE FUNCTION two(int, int) RETURNS int LANGUAGE sql AS 'SELECT $1';
 		CREATE OPERATOR === (FUNCTION = pg_catalog.int4eq, LEFTARG = int, RIGHTARG = int);
 		CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 		CREATE TYPE pair AS (a int, b text); CREATE TYPE span AS RANGE (SUBTYPE = date)`)
@@ -203,8 +204,8 @@ func TestNamesThatUsersHaveTakenAreKnown(t *testing.T) {
 	if s.UserFunction("upper") || s.UserFunction("_pg_expandarray") {
 		t.Error("a built-in function counts as a user's")
 	}
-	if !s.UserFieldFunction("leak") || s.UserFieldFunction("lower") {
-		t.Error("leak alone can be called as row.leak")
+	if !s.UserFieldFunction("leak") || !s.UserFieldFunction("lower") || s.UserFieldFunction("two") {
+		t.Error("functions of one argument alone can be called as (value).name")
 	}
 	if !s.UserOperator("===") || s.UserOperator("=") {
 		t.Error("=== alone is a user's operator")

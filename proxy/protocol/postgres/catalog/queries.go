@@ -44,17 +44,18 @@ LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid ORDER BY t.oid`
 	queryLabels = `SELECT enumtypid, enumlabel FROM pg_catalog.pg_enum ORDER BY enumtypid, enumsortorder`
 
 	// Object identifiers from 16384 on were not made by initdb, whatever schema
-	// they are in. The fourth column: callable as "row.name".
+	// they are in. The fourth column: callable with one argument, and so also as
+	// "(value).name".
 	queryFunctions = `SELECT p.proname, n.nspname, COALESCE(e.extname, ''),
-p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1 AND a.typtype IN ('c', 'p')
+p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1, false
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-LEFT JOIN pg_catalog.pg_type a ON a.oid = p.proargtypes[0]
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
   AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema')`
 
-	queryOperators = `SELECT o.oprname, n.nspname, COALESCE(e.extname, ''), false
+	// The fifth column: an operator on a type of its own.
+	queryOperators = `SELECT o.oprname, n.nspname, COALESCE(e.extname, ''), false, o.oprleft >= 16384 OR o.oprright >= 16384
 FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.objid = o.oid
   AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass

@@ -84,8 +84,8 @@ type Content struct {
 	Schemas []string
 	// Functions, FieldFunctions and Operators are names outside pg_catalog and
 	// information_schema that a statement could reach by that name.
-	// FieldFunctions are those that take one row and so can be called as
-	// "row.name".
+	// FieldFunctions are those that can be called with one argument, and so also
+	// as "(value).name".
 	Functions      []string
 	FieldFunctions []string
 	Operators      []string
@@ -269,8 +269,8 @@ func (s *Snapshot) HasSchema(name string) bool { return s != nil && s.schemas[na
 // unqualified call of that name could run it.
 func (s *Snapshot) UserFunction(name string) bool { return s != nil && s.functions[name] }
 
-// UserFieldFunction reports whether a UserFunction of that name takes one row, so
-// that "row.name" calls it.
+// UserFieldFunction reports whether a UserFunction of that name can be called with
+// one argument, so that "(value).name" may call it.
 func (s *Snapshot) UserFieldFunction(name string) bool { return s != nil && s.fields[name] }
 
 // UserOperator is UserFunction for operators.

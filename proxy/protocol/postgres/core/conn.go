@@ -167,7 +167,7 @@ func (c *Conn) Blocked() bool {
 // End says that the connection is over, and ends every exchange still open.
 func (c *Conn) End() {
 	for c.owe.len() > 0 {
-		c.finish(c.owe.head(), access.Ended{Outcome: access.OutcomeLost})
+		_ = c.finish(c.owe.head(), access.Ended{Outcome: access.OutcomeLost}) // the recorder's error has nobody left to be told
 		c.owe.pop()
 	}
 	c.names.endTransaction()

@@ -12,5 +12,5 @@
 // through session.Exchange alone.
 //
 // Source: PostgreSQL documentation, "Frontend/Backend Protocol", and the
-// behaviour of PostgreSQL's own postgres.c where the documentation is silent.
+// behavior of PostgreSQL's own postgres.c where the documentation is silent.
 package core

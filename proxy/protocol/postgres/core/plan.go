@@ -45,7 +45,7 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 	p.full = make([]mask.Masker, len(fields))
 	p.formats = make([]mask.Format, len(fields))
 	for i, f := range fields {
-		tags, derived := c.columnTags(st, i, len(fields), f)
+		tags, derived := ColumnTags(c.catalog, st, i, len(fields), f)
 		p.formats[i] = mask.Format(f.Format)
 		if len(tags) == 0 {
 			continue
@@ -61,26 +61,27 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 	return p
 }
 
-// columnTags returns the tags that a column's values may carry, and whether they
-// may be derived from tagged values rather than be one.
-func (c *Conn) columnTags(st *analysis.Statement, i, columns int, f wire.Field) (tags []string, derived bool) {
-	attested, known := c.catalog.Origin(f.Relation, f.Attr)
+// ColumnTags returns the tags that values of the i-th of a result's columns may
+// carry, and whether they may be derived from tagged values rather than be one. st
+// is what the analysis knows of the statement (nil: nothing), f what the server
+// attests; both count.
+func ColumnTags(cat *catalog.Snapshot, st *analysis.Statement, i, columns int, f wire.Field) (tags []string, derived bool) {
+	tags, known := cat.Origin(f.Relation, f.Attr)
 	if known {
-		tags, derived = attested, f.Attr == 0
+		derived = f.Attr == 0 // the whole row as one value
 	}
 	if st == nil {
 		return tags, derived
 	}
 	if len(st.Outputs) == columns {
-		out := &st.Outputs[i]
-		for _, t := range out.Tags {
+		for _, t := range st.Outputs[i].Tags {
 			if !slices.Contains(tags, t) {
 				tags, derived = catalog.Union(tags, []string{t}), true
 			}
 		}
 		return tags, derived
 	}
-	if f.Relation == 0 || f.Attr == 0 || !known {
+	if !known || f.Attr == 0 {
 		return catalog.Union(tags, st.Derived), true
 	}
 	return tags, false
