@@ -27,6 +27,7 @@ type document struct {
 type policy struct {
 	Name string `json:"name"`
 	Mode string `json:"mode"`
+	Rego bool   `json:"rego,omitempty"` // has a module of its own
 }
 
 type predicates struct {
@@ -50,7 +51,7 @@ func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy)
 		} else {
 			d.Observing = true
 		}
-		d.Policies = append(d.Policies, policy{Name: name, Mode: string(mode)})
+		d.Policies = append(d.Policies, policy{Name: name, Mode: string(mode), Rego: p.Spec.Rego != ""})
 		d.Predicates = append(d.Predicates, predicates{Policy: name, Mode: string(mode), Allow: predicateMode(p)})
 		for i := range p.Spec.Rules {
 			r, err := compileRule(name, string(mode), &p.Spec.Rules[i])

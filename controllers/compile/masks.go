@@ -56,7 +56,7 @@ func compileMasks(policies []*v1alpha1.AccessPolicy) masks {
 
 func (m *masks) add(tag string, s strategy) {
 	if strings.Contains(tag, "*") {
-		m.Patterns = append(m.Patterns, maskPattern{Pattern: expression(tag), Mask: s, specificity: specificity(tag)})
+		m.Patterns = append(m.Patterns, maskPattern{Pattern: tagExpression(tag), Mask: s, specificity: specificity(tag)})
 		return
 	}
 	if before, ok := m.Exact[tag]; !ok || leniency(s) < leniency(before) {
@@ -93,11 +93,11 @@ func atLeastZero(n *int32) int {
 	return max(0, int(*n))
 }
 
-// strategies and units are in order of strictness.
+// strategies and units are in order of strictness, the same as the maskers'.
 var (
 	strategies = []v1alpha1.MaskStrategy{
-		v1alpha1.MaskRedact, v1alpha1.MaskNull, v1alpha1.MaskHash,
-		v1alpha1.MaskPartial, v1alpha1.MaskDateTrunc, v1alpha1.MaskReveal,
+		v1alpha1.MaskNull, v1alpha1.MaskRedact, v1alpha1.MaskHash,
+		v1alpha1.MaskDateTrunc, v1alpha1.MaskPartial, v1alpha1.MaskReveal,
 	}
 	units = []v1alpha1.TruncateUnit{
 		v1alpha1.TruncateToYear, v1alpha1.TruncateToMonth, v1alpha1.TruncateToDay, v1alpha1.TruncateToHour,

@@ -7,7 +7,7 @@ import (
 )
 
 // tables finds the rules about a table, each pattern sorted by how cheaply it is
-// matched. Schema and name are matched apart, since either may hold a dot.
+// matched.
 type tables struct {
 	None     []int                       `json:"none"`  // rules that name no tables
 	All      []int                       `json:"all"`   // "*.*"
@@ -15,11 +15,12 @@ type tables struct {
 	Patterns []tablePattern              `json:"patterns"`
 }
 
-// tablePattern holds anchored regular expressions and the rules that use them.
+// tablePattern holds an anchored regular expression for "schema NUL name" and the
+// rules that use it. A rule has at most one, as OPA keeps but 100 compiled. NUL parts the two, since either may hold a dot and neither a
+// NUL.
 type tablePattern struct {
-	Schema string `json:"schema"`
-	Name   string `json:"name"`
-	Rules  []int  `json:"rules"`
+	Match string `json:"match"`
+	Rules []int  `json:"rules"`
 }
 
 func newTables() tables {
@@ -31,6 +32,7 @@ func (t *tables) add(patterns []string, rule int) error {
 	if len(patterns) == 0 {
 		t.None = append(t.None, rule)
 	}
+	var wild []string
 	for i, p := range patterns {
 		schema, name, ok := strings.Cut(p, ".")
 		switch {
@@ -44,32 +46,37 @@ func (t *tables) add(patterns []string, rule int) error {
 			}
 			t.Exact[schema][name] = append(t.Exact[schema][name], rule)
 		default:
-			t.addPattern(expression(schema), expression(name), rule)
+			wild = append(wild, quoted(schema, `[^\x00]*`)+`\x00`+quoted(name, `[^\x00]*`))
 		}
+	}
+	if len(wild) > 0 {
+		t.addPattern(`^(?:`+strings.Join(wild, `|`)+`)$`, rule)
 	}
 	return nil
 }
 
 // addPattern keeps one entry for rules with the same pattern.
-func (t *tables) addPattern(schema, name string, rule int) {
+func (t *tables) addPattern(match string, rule int) {
 	for i := range t.Patterns {
-		if p := &t.Patterns[i]; p.Schema == schema && p.Name == name {
+		if p := &t.Patterns[i]; p.Match == match {
 			p.Rules = append(p.Rules, rule)
 			return
 		}
 	}
-	t.Patterns = append(t.Patterns, tablePattern{Schema: schema, Name: name, Rules: []int{rule}})
+	t.Patterns = append(t.Patterns, tablePattern{Match: match, Rules: []int{rule}})
 }
 
-// expression is the anchored regular expression of a pattern in which "*" stands
-// for any text. The API's "*" has no other wildcard beside it, so everything else
-// is quoted.
-func expression(pattern string) string {
+// tagExpression is the anchored regular expression of a tag pattern.
+func tagExpression(pattern string) string { return `^` + quoted(pattern, `(?s:.*)`) + `$` }
+
+// quoted is the pattern as a regular expression in which each "*" is star and
+// everything else stands for itself.
+func quoted(pattern, star string) string {
 	parts := strings.Split(pattern, "*")
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
-	return `^(?s:` + strings.Join(parts, `.*`) + `)$`
+	return strings.Join(parts, star)
 }
 
 // specificity orders tag patterns with a "*": the longer text before the first

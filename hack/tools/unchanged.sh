@@ -6,7 +6,7 @@ set -euo pipefail
 # sums prints a checksum and name of every file. One that is in the index but not on disk is left out.
 sums() {
   git ls-files -z --cached --others --exclude-standard | sort -zu |
-    while IFS= read -r -d '' file; do [ -f "$file" ] && printf '%s\0' "$file"; done | xargs -0 sha256sum
+    while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done | xargs -0 sha256sum
 }
 
 before=$(sums)

@@ -30,7 +30,7 @@ const (
 	query = "data.tidewaiter.decision"
 
 	// DefaultDeadline bounds one evaluation.
-	DefaultDeadline = 50 * time.Millisecond
+	DefaultDeadline = 250 * time.Millisecond
 
 	// DefaultCacheSize bounds the decisions kept for one bundle.
 	DefaultCacheSize = 8192

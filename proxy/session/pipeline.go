@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -41,8 +42,8 @@ func (p *Pipeline) Serve(ctx context.Context, client net.Conn, drain <-chan stru
 	defer cancel()
 	client.SetDeadline(time.Now().Add(openTimeout))
 	conv, err := p.Protocol.Accept(opening, client)
-	if errors.Is(err, ErrHandled) {
-		return nil
+	if errors.Is(err, ErrHandled) || errors.Is(err, io.EOF) {
+		return nil // a probe that only connects says nothing and goes away
 	}
 	if err != nil {
 		return fmt.Errorf("accept: %w", err)

@@ -3,18 +3,13 @@
 # strictest verdict wins, such a package can never make a decision milder.
 package tidewaiter
 
-custom_verdicts(pool) := array.concat(
-	[own_verdict(p, "Deny", msg) |
-		some p in data.tidewaiter.bundle.policies
-		p.mode in modes[pool]
-		some msg in data.tidewaiter.custom[p.name].deny
-	],
-	[own_verdict(p, "RequireApproval", msg) |
-		some p in data.tidewaiter.bundle.policies
-		p.mode in modes[pool]
-		some msg in data.tidewaiter.custom[p.name].require_approval
-	],
-)
+custom_verdicts(pool) := [own_verdict(p, effect, msg) |
+	some p in data.tidewaiter.bundle.policies
+	p.rego
+	p.mode in modes[pool]
+	some set, effect in {"deny": "Deny", "require_approval": "RequireApproval"}
+	some msg in data.tidewaiter.custom[p.name][set]
+]
 
 own_verdict(p, effect, msg) := {
 	"effect": effect, "policy": p.name, "rule": "rego",

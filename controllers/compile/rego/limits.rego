@@ -1,10 +1,9 @@
 # Limits and approvals: where several rules set them, the strictest holds.
 package tidewaiter
 
-# limiting are the rules in force that are about one of the statements and set a
-# limit. Nothing is limited while policies are only observed.
+# limiting are the enforced rules that are about one of the statements and set a
+# limit; an observed limit would be one that stops nothing.
 limiting := [r |
-	data.tidewaiter.bundle.enforcing
 	some s in input.operation.statements
 	f := facts("enforced", s)
 	some i in f.allows | f.holds
@@ -50,13 +49,17 @@ else := {}
 
 # together is the strictest of the rules' approvals; the defaults where only an
 # owner's Rego holds the operation.
-together(rules) := {
-	"timeoutSeconds": min({a.timeoutSeconds | some a in asked}),
-	"approvers": max({a.approvers | some a in asked}),
-	"grant": min({[a.grantRank, a.grant] | some a in asked})[1],
+together(rules) := {"timeoutSeconds": a.timeoutSeconds, "approvers": a.approvers, "grant": a.grant} if {
+	count(rules) == 1
+	a := rules[0].approval
+}
+
+else := {
+	"timeoutSeconds": min({r.approval.timeoutSeconds | some r in rules}),
+	"approvers": max({r.approval.approvers | some r in rules}),
+	"grant": min({[r.approval.grantRank, r.approval.grant] | some r in rules})[1],
 } if {
-	asked := [r.approval | some r in rules]
-	count(asked) > 0
+	count(rules) > 1
 }
 
 else := {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement"}

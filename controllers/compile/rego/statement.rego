@@ -42,7 +42,7 @@ facts(pool, s) := {
 	"holds": {i | some c in classes; some i in index[c].RequireApproval} & touching,
 	"allows": serving({i | some c in classes; some i in index[c].Allow}, on),
 	"kind": object.get(index, [s.kind, "Allow"], []),
-	"own": own,
+	"own": [r | some i in own; r := resources[i]],
 	"on": on,
 	"dangers": [x | some x in features; dangerous[x.name]],
 } if {
@@ -50,12 +50,13 @@ facts(pool, s) := {
 	features := object.get(s, "features", [])
 	classes := {s.kind} | {x.name | some x in features}
 	resources := object.get(s, "resources", [])
-	own := [r | some r in resources; not readable_catalog(classes, r)]
-	on := [rules_on(r) | some r in own]
+	matching := [rules_on(r) | some r in resources]
+	own := [i | some i, r in resources; not readable_catalog(classes, r)]
+	on := [matching[i] | some i in own]
 
 	# One resource is enough for a rule that restricts; without tables it is
 	# about every statement of its classes.
-	touching := without_tables | {i | some r in resources; some i in rules_on(r)}
+	touching := union({without_tables} | {m | some m in matching})
 }
 
 without_tables := {i | some i in data.tidewaiter.bundle.tables.none}
@@ -64,21 +65,22 @@ without_tables := {i | some i in data.tidewaiter.bundle.tables.none}
 # uses a table of the rule's.
 serving(rules, on) := rules if count(on) == 0
 
-serving(rules, on) := rules & {i | some matching in on; some i in matching} if count(on) > 0
+serving(rules, on) := rules & union({m | some m in on}) if count(on) > 0
 
-# rules_on are the rules with a pattern that matches the resource.
+# rules_on are the rules with a pattern that matches the resource. Patterns are
+# matched on "schema NUL name", since no name can hold a NUL.
 rules_on(r) := {i |
 	some i in array.concat(
 		data.tidewaiter.bundle.tables.all,
 		object.get(data.tidewaiter.bundle.tables.exact, [r.schema, r.name], []),
 	)
-} |
-	{i |
-		some p in data.tidewaiter.bundle.tables.patterns
-		regex.match(p.schema, r.schema)
-		regex.match(p.name, r.name)
-		some i in p.rules
-	}
+} | patterns_on(concat("\u0000", [r.schema, r.name]))
+
+patterns_on(name) := {i |
+	some p in data.tidewaiter.bundle.tables.patterns
+	regex.match(p.match, name)
+	some i in p.rules
+}
 
 readable_catalog(classes, r) if {
 	r.schema in catalogs

@@ -39,7 +39,8 @@ understood(s) if {
 	every r in object.get(s, "resources", []) {
 		r.access in accesses
 		is_string(r.schema)
-		is_name(r.name)
+		is_string(r.name)
+		r.name != ""
 	}
 	is_array(object.get(s, "tags", []))
 	is_array(object.get(s, "predicateTags", []))

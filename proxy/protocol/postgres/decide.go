@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -21,6 +22,9 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		return core.Answer{Denial: access.AsDenial(err)}
 	}
 	result, id, err := e.understand(a, cat)
+	if a.Backslash && err == nil {
+		err = noBackslash(a)
+	}
 	phase := access.PhaseRun
 	if a.Kind == core.AskParse {
 		phase = access.PhasePrepare
@@ -40,6 +44,26 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		return core.Answer{Denial: access.AsDenial(err), Catalog: cat}
 	}
 	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+}
+
+// noBackslash refuses a text that the server, with standard_conforming_strings
+// off, may read otherwise than the analyzer has: one with a backslash in it.
+// Without any, both settings read the same.
+func noBackslash(a *core.Ask) error {
+	texts := []string{a.Text}
+	for i := range a.May {
+		text, _ := a.Candidate(i)
+		texts = append(texts, text)
+	}
+	for _, text := range texts {
+		if strings.ContainsRune(text, '\\') {
+			return &analysis.Refusal{
+				Code: "42601", Message: "tidewaiter: a backslash cannot be read safely after standard_conforming_strings was changed",
+				Hint: "SET standard_conforming_strings = on at the start of a session, or pass the value as a parameter.",
+			}
+		}
+	}
+	return nil
 }
 
 // understand returns the facts of what a asks for.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -194,15 +195,15 @@ func (r *relay) serverLoop() error {
 		if err == nil {
 			continue
 		}
-		over := r.isOver()
-		if !over && !r.ended() {
+		ended := r.ended()
+		if !ended {
 			r.lost()
 		}
 		r.interrupt()
-		if errors.Is(err, io.EOF) || over {
+		if ended {
 			return nil
 		}
-		return err
+		return fmt.Errorf("the server closed the connection: %w", err)
 	}
 }
 

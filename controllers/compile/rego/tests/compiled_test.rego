@@ -5,7 +5,7 @@ package tidewaiter_test
 compiled(bundle) := object.union(
 	{
 		"enforcing": true, "observing": false,
-		"policies": [{"name": "data/p", "mode": "Enforce"}],
+		"policies": [{"name": "data/p", "mode": "Enforce", "rego": true}],
 		"predicates": [], "masks": {"exact": {}, "patterns": []},
 		"byClass": {"enforced": by_class(bundle.rules, {"Enforce"}), "all": by_class(bundle.rules, {"Enforce", "Observe"})},
 		"tables": {
@@ -19,7 +19,7 @@ compiled(bundle) := object.union(
 			} |
 				some schema in {"public"}
 			},
-			"patterns": [{"schema": "^app_.*$", "name": "^.*$", "rules": [i]} | some i, r in bundle.rules; "app_*.*" in r.tables],
+			"patterns": [{"match": "^app_.*$", "rules": [i]} | some i, r in bundle.rules; "app_*.*" in r.tables],
 		},
 	},
 	bundle,

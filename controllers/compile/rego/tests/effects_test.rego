@@ -8,7 +8,7 @@ allow_all(policy, mode) := {
 one_policy(extra) := object.union(
 	{
 		"dataSource": "data/orders", "enforcing": true, "observing": false,
-		"policies": [{"name": "data/p", "mode": "Enforce"}],
+		"policies": [{"name": "data/p", "mode": "Enforce", "rego": true}],
 		"rules": [allow_all("data/p", "Enforce")],
 		"predicates": [],
 	},
@@ -112,7 +112,7 @@ exceeding(rule, on_exceed) := object.union(rule, {"limits": {"onExceed": on_exce
 
 observing(enforced) := {
 	"dataSource": "data/orders", "enforcing": count(enforced) > 0, "observing": true,
-	"policies": array.concat(enforced, [{"name": "data/new", "mode": "Observe"}]),
+	"policies": array.concat(enforced, [{"name": "data/new", "mode": "Observe", "rego": true}]),
 	"rules": array.concat(
 		[allow_all(p.name, "Enforce") | some p in enforced],
 		[{
@@ -148,6 +148,7 @@ test_observed_policies_alone_let_everything_through_that_is_understood if {
 	d.observed == true
 	d.rule == "guard Program"
 	d.masks == {"pii/ssn": {"strategy": "Redact"}}
+	d.limits == {}
 	decide(alone, [{"kind": ""}]).effect == "Deny"
 	decide(alone, [{"kind": "Select", "features": [feature("Unheard")]}]).effect == "Deny"
 }
@@ -176,4 +177,24 @@ test_an_owners_rego_never_makes_decisions_milder if {
 		with data.tidewaiter.custom as {"data/p": {"require_approval": {"ask"}, "allow": {"yes"}}}
 	d.effect == "Deny"
 	d.reason == "No rule allows Delete."
+}
+
+test_the_rego_of_an_observed_policy_is_observed if {
+	both := observing([{"name": "data/p", "mode": "Enforce"}])
+	d := decide(both, [select_from(["orders"])])
+		with data.tidewaiter.custom as {"data/new": {"deny": {"not on Sundays"}}}
+	d.effect == "Allow"
+	d.observed == true
+	d.reason == "In mode Enforce this would be denied: not on Sundays"
+}
+
+test_limits_of_observed_policies_are_not_kept if {
+	observed := {
+		"dataSource": "data/orders", "enforcing": false, "observing": true,
+		"policies": [{"name": "data/new", "mode": "Observe"}],
+		"rules": [object.union(allow_all("data/new", "Observe"), {"limits": {"rowsPerHour": 1, "onExceed": "Deny"}})],
+	}
+	d := decide(observed, [select_from(["orders"])])
+	d.effect == "Allow"
+	d.limits == {}
 }

@@ -70,7 +70,7 @@ test_a_write_may_read_what_a_select_may_read if {
 	decide(narrow, [into("audit", "orders")]).effect == "Allow"
 	decide(narrow, [into("audit", "customers")]).reason == "No rule allows Insert on public.customers."
 	decide(narrow, [into("orders", "audit")]).reason == "No rule allows Insert on public.orders."
-	decide(narrow, [{"kind": "CopyOut", "resources": reads(["orders"])}]).effect == "Deny"
+	decide(narrow, [{"kind": "CopyOut", "resources": reads(["orders"])}]).reason == "No rule allows CopyOut on public.orders."
 }
 
 into(target, source) := {"kind": "Insert", "resources": [
@@ -89,3 +89,39 @@ test_an_approval_covers_only_its_own_tables if {
 	decide(payroll, [select_from(["payroll"])]).effect == "RequireApproval"
 	decide(payroll, [select_from(["payroll", "api_keys"])]).reason == "No rule allows Select on public.api_keys."
 }
+
+test_a_secret_catalog_has_to_be_matched_by_the_rule_that_names_it if {
+	statistics := {
+		"dataSource": "data/orders",
+		"rules": [{
+			"policy": "data/p", "name": "stats", "mode": "Enforce", "action": "Allow",
+			"kinds": ["Select"], "features": ["SecretCatalog"], "tables": ["public.audit"],
+		}],
+	}
+	d := decide(statistics, [{
+		"kind": "Select", "features": [feature("SecretCatalog")],
+		"resources": [{"schema": "pg_catalog", "name": "pg_authid", "access": "Read"}],
+	}])
+	d.rule == "guard SecretCatalog"
+}
+
+test_an_approval_names_a_feature_for_its_own_tables if {
+	notifying := {
+		"dataSource": "data/orders",
+		"rules": [
+			{
+				"policy": "data/p", "name": "write", "mode": "Enforce", "action": "Allow",
+				"kinds": ["Insert"], "features": [], "tables": ["*.*"],
+			},
+			{
+				"policy": "data/p", "name": "tell", "mode": "Enforce", "action": "RequireApproval",
+				"kinds": [], "features": ["Notify"], "tables": ["public.orders"],
+				"approval": {"timeoutSeconds": 60, "approvers": 1, "grant": "Session", "grantRank": 1},
+			},
+		],
+	}
+	decide(notifying, [telling(into("orders", "orders"))]).effect == "RequireApproval"
+	decide(notifying, [telling(into("orders", "customers"))]).rule == "guard Notify"
+}
+
+telling(s) := object.union(s, {"features": [feature("Notify")]})

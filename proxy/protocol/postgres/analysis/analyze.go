@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,7 +12,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
-func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (*Result, error) {
+func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result *Result, err error) {
+	defer func() {
+		if recover() != nil { // a defect here must cost one statement, not every session of the process
+			result, err = nil, &Refusal{
+				Code: "XX000", Message: "tidewaiter: a defect in the analyzer kept this statement from being understood",
+				Hint: "Please report the statement's shape; write it differently meanwhile.",
+			}
+		}
+	}()
 	if cat == nil {
 		return nil, &Refusal{Code: "55000", Message: "tidewaiter: the database's catalog is not loaded", Hint: "Try again in a moment."}
 	}
@@ -24,7 +33,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (*Resul
 	}
 	session := newSession(st)
 	trusted := trustedNames(opt.Trusted)
-	result := &Result{Empty: len(tree.GetStmts()) == 0}
+	result = &Result{Empty: len(tree.GetStmts()) == 0}
 	for _, raw := range tree.GetStmts() {
 		a := &analyzer{cat: cat, trusted: trusted, session: session}
 		stmt := a.analyze(raw.GetStmt())
@@ -105,9 +114,7 @@ func (a *analyzer) settle(found *inventory) {
 	for _, rv := range found.relations {
 		if !a.seen[rv] {
 			a.use(rv, access.AccessRead) // a reference in a place that lineage does not follow
-			if !found.harmless[rv] {
-				a.uncertain = a.uncertain || a.out.Touches
-			}
+			a.uncertain = a.uncertain || a.out.Touches
 		}
 	}
 	out := a.out
@@ -166,10 +173,16 @@ func distinct(inner []access.Statement) []access.Statement {
 	return kept
 }
 
+// rank puts features that only say where values could go behind those that say what
+// the statement is: a refusal speaks of the first.
+var rank = map[string]int{Laundering: 1, Inference: 1}
+
 // sortFacts puts the facts in an order that does not depend on chance, without
 // duplicates.
 func sortFacts(s *access.Statement) {
-	slices.SortFunc(s.Features, func(x, y access.Feature) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(s.Features, func(x, y access.Feature) int {
+		return cmp.Or(cmp.Compare(rank[x.Name], rank[y.Name]), strings.Compare(x.Name, y.Name))
+	})
 	s.Features = slices.CompactFunc(s.Features, func(x, y access.Feature) bool { return x.Name == y.Name })
 	slices.SortFunc(s.Resources, func(x, y access.Resource) int {
 		return strings.Compare(x.Schema+"."+x.Name+" "+string(x.Access), y.Schema+"."+y.Name+" "+string(y.Access))

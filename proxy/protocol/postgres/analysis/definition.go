@@ -67,7 +67,7 @@ func (a *analyzer) createTable(s *pg.CreateStmt) {
 	}
 	if a.inPlace(rv) || len(s.GetInhRelations()) > 0 {
 		a.seen[rv] = true
-		a.resource(newSchema(rv), rv.GetRelname(), access.AccessDefine, nil)
+		a.resource(a.newSchema(rv), rv.GetRelname(), access.AccessDefine, nil)
 		a.out.Effects = append(a.out.Effects, Effect{Kind: DDL}, Effect{Kind: DropName, Name: rv.GetRelname()})
 		return
 	}
@@ -78,21 +78,7 @@ func (a *analyzer) createTable(s *pg.CreateStmt) {
 // would go, so that nothing is made, or the old one was dropped before and its
 // classification holds for the new one.
 func (a *analyzer) inPlace(rv *pg.RangeVar) bool {
-	if rv.GetRelpersistence() == "t" {
-		return false
-	}
-	if schema := rv.GetSchemaname(); schema != "" {
-		return a.cat.Lookup(schema, rv.GetRelname()) != nil
-	}
-	if a.session.pathChanged {
-		return false
-	}
-	for _, schema := range a.cat.SearchPath {
-		if schema != "pg_catalog" {
-			return a.cat.Lookup(schema, rv.GetRelname()) != nil
-		}
-	}
-	return false
+	return rv.GetRelpersistence() != "t" && a.cat.Lookup(a.newSchema(rv), rv.GetRelname()) != nil
 }
 
 func (a *analyzer) createTableAs(s *pg.CreateTableAsStmt) {
@@ -116,7 +102,11 @@ func (a *analyzer) createFrom(rv *pg.RangeVar, query *pg.Node, construct string)
 	for _, o := range inner.Outputs {
 		tags = catalog.Union(tags, o.Tags)
 	}
-	a.created(rv, tags, construct)
+	// A view that shows nothing protected may still fail with a protected value in
+	// the error. Until the catalog knows it, it stays an unknown relation.
+	if a.define(rv, tags, construct) && (construct != "CREATE VIEW" || !inner.Touches) {
+		a.effect(CreateTemp, rv.GetRelname())
+	}
 }
 
 // alterTable is ALTER TABLE and its relatives for views, indexes and types.

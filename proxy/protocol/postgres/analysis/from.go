@@ -74,17 +74,21 @@ func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
 }
 
 // rangeFunction is a function in FROM. Its columns carry what the function
-// carries; their number is not known unless a column list gives their names. A
-// protected value in the arguments of generate_series would be told by the
-// number of rows.
+// carries; their number is not known unless a column list gives their names. The
+// number of its rows tells of its arguments, so they count as compared; of
+// generate_series it tells the value itself.
 func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	var tags []string
 	for _, function := range n.GetFunctions() {
 		for _, part := range function.GetList().GetItems() {
 			carried := a.tagsOf(part, e)
 			tags = catalog.Union(tags, carried)
-			if _, name := funcName(part.GetFuncCall()); len(carried) > 0 && name == "generate_series" {
+			schema, name := funcName(part.GetFuncCall())
+			if len(carried) > 0 && name == "generate_series" {
 				a.feature(Inference, "generate_series() up to a protected value")
+			}
+			if a.vouched(schema, name) {
+				a.compare(PredicateOther, carried)
 			}
 		}
 	}
@@ -114,6 +118,7 @@ func functionAlias(n *pg.RangeFunction) string {
 // rangeTableFunc is XMLTABLE.
 func (a *analyzer) rangeTableFunc(n *pg.RangeTableFunc, e env) *source {
 	tags := a.tagsIn(n, e)
+	a.compare(PredicateOther, tags)
 	s := &source{alias: "xmltable"}
 	for _, c := range n.GetColumns() {
 		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), tags: tags})

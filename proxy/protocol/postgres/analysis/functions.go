@@ -32,7 +32,7 @@ type danger struct {
 	anywhere bool
 }
 
-// dangerous classifies functions by name. A trailing "*" stands for any rest.
+// dangerous classifies functions by name. "*" stands for any run of characters.
 var dangerous = func() map[string]danger {
 	table := map[string]danger{}
 	for _, group := range []struct {
@@ -54,7 +54,7 @@ var dangerous = func() map[string]danger {
 			schema_to_xml_and_xmlschema database_to_xml database_to_xmlschema database_to_xml_and_xmlschema ts_stat`},
 		{DynamicSQL, true, `connectby crosstab crosstab2 crosstab3 crosstab4 crosstabn xpath_table xslt_process
 			plpgsql_inline_handler plperl_inline_handler plpython3_inline_handler pltcl_inline_handler`},
-		{ForeignData, true, `dblink* postgres_fdw_* http http_* net.http_*`},
+		{ForeignData, true, `dblink* postgres_fdw_* http http_*`},
 		{Replication, false, `pg_logical_slot_* pg_create_logical_replication_slot pg_create_physical_replication_slot
 			pg_copy_logical_replication_slot pg_copy_physical_replication_slot pg_drop_replication_slot
 			pg_replication_slot_advance pg_replication_origin_create pg_replication_origin_drop
@@ -90,14 +90,28 @@ func dangerOf(name string) (danger, bool) {
 	if d, ok := dangerous[name]; ok {
 		return d, true
 	}
-	for pattern, d := range dangerous {
-		if head, tail, star := strings.Cut(pattern, "*"); star && len(name) >= len(head)+len(tail) &&
-			strings.HasPrefix(name, head) && strings.HasSuffix(name, tail) {
-			return d, true
+	for _, f := range families {
+		if len(name) >= len(f.head)+len(f.tail) && strings.HasPrefix(name, f.head) && strings.HasSuffix(name, f.tail) {
+			return f.danger, true
 		}
 	}
 	return danger{}, false
 }
+
+// family is an entry of dangerous with a "*" in it.
+type family struct {
+	head, tail string
+	danger
+}
+
+var families = func() (list []family) {
+	for pattern, d := range dangerous {
+		if head, tail, star := strings.Cut(pattern, "*"); star {
+			list = append(list, family{head, tail, d})
+		}
+	}
+	return list
+}()
 
 // sinkFunctions store or transmit an argument, or take a time that depends on it,
 // without being dangerous in themselves.

@@ -57,7 +57,7 @@ var shapes = map[string]func(n int) string{
 	"behind an identifier":   func(n int) string { return `SELECT "a""'", 1` + strings.Repeat("+1", n) },
 	"behind unicode escapes": func(n int) string { return `SELECT U&"\0027", U&'\' UESCAPE '!', 1` + strings.Repeat("+1", n) },
 	"behind a dollar word":   func(n int) string { return `SELECT a$b$, 1` + strings.Repeat("+1", n) + ", a$b$" },
-	"behind a continued E":   func(n int) string { return "SELECT E'a' --'\n 'it\\'s', 1" + strings.Repeat("+1", n) },
+	"behind a continued E":   func(n int) string { return "SELECT E'a' \n 'it\\'s', 1" + strings.Repeat("+1", n) },
 	"comments between":       func(n int) string { return "SELECT 1" + strings.Repeat("/**/+--\n1", n) },
 }
 

@@ -13,16 +13,13 @@ import (
 // lineage later says what it means.
 type inventory struct {
 	relations []*pg.RangeVar
-	// harmless are references whose reading gives no value away: the relation
-	// that a foreign key or a sequence names, a target of DDL.
-	harmless map[*pg.RangeVar]bool
-	calls    []*pg.FuncCall
+	calls     []*pg.FuncCall
 }
 
 // takeInventory walks the statement. Any node that is not listed in nodes makes
 // the statement not understood.
 func (a *analyzer) takeInventory(node *pg.Node) *inventory {
-	found := &inventory{harmless: map[*pg.RangeVar]bool{}}
+	found := &inventory{}
 	if node != nil {
 		a.walk(node.ProtoReflect(), found)
 	}

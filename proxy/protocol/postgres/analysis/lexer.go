@@ -138,29 +138,17 @@ func (s *lexer) quoted(quote byte, escapes bool) {
 }
 
 // continued moves to the quote that continues a string: behind white space with a
-// newline in it, and comments that end in one. The continuation of E'…' is read
-// like its beginning, with backslashes.
+// newline in it. The continuation of E'…' is read like its beginning, with
+// backslashes. (PostgreSQL also allows comments in between; the parser we use does
+// not, and refuses them.)
 func (s *lexer) continued() bool {
-	newline := false
-	for i := s.pos; i < len(s.text); i++ {
-		switch c := s.text[i]; {
-		case c == '\n' || c == '\r':
-			newline = true
-		case c == ' ' || c == '\t' || c == '\f' || c == '\v':
-		case strings.HasPrefix(s.text[i:], "--"):
-			end := strings.IndexAny(s.text[i:], "\n\r")
-			if end < 0 {
-				return false
-			}
-			i += end - 1
-		case c == '\'' && newline:
-			s.pos = i
-			return true
-		default:
-			return false
-		}
+	rest := strings.TrimLeft(s.text[s.pos:], " \t\n\r\f\v")
+	gap := s.text[s.pos : len(s.text)-len(rest)]
+	if !strings.HasPrefix(rest, "'") || !strings.ContainsAny(gap, "\n\r") {
+		return false
 	}
-	return false
+	s.pos += len(gap)
+	return true
 }
 
 // dollar reads a parameter, a dollar-quoted string, or a stray "$".

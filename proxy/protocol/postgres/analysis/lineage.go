@@ -161,6 +161,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 		}
 		args = catalog.Union(args, window)
 	}
+	if setFunctions[name] {
+		a.compare(PredicateOther, args) // told by the number of rows
+	}
 	if len(args) > 0 && a.isSink(name) {
 		a.launder(name + "() with a protected value")
 	}
@@ -172,6 +175,13 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 	}
 	return args
 }
+
+// setFunctions return as many rows as their argument says.
+var setFunctions = wordSet(`
+	generate_series generate_subscripts unnest string_to_table regexp_matches regexp_split_to_table
+	json_array_elements json_array_elements_text json_each json_each_text json_object_keys json_populate_recordset
+	json_to_recordset jsonb_array_elements jsonb_array_elements_text jsonb_each jsonb_each_text jsonb_object_keys
+	jsonb_path_query jsonb_path_query_tz jsonb_populate_recordset jsonb_to_recordset ts_debug ts_parse skeys svals each`)
 
 // runsText reports whether a function, harmless otherwise, runs a query text in
 // this form.

@@ -35,6 +35,11 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 		a.uncertain = true
 		return rowset{open: true, rest: a.everything()}
 	}
+	for _, lock := range s.GetLockingClause() {
+		for _, n := range lock.GetLockingClause().GetLockedRels() {
+			a.seen[n.GetRangeVar()] = true // FOR UPDATE OF names a FROM item
+		}
+	}
 	e.ctes = a.with(s.GetWithClause(), e)
 	switch {
 	case s.GetOp() != pg.SetOperation_SETOP_NONE:

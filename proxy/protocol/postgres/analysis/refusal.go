@@ -1,5 +1,12 @@
 package analysis
 
+import (
+	"errors"
+
+	pg "github.com/pganalyze/pg_query_go/v5"
+	"github.com/pganalyze/pg_query_go/v5/parser"
+)
+
 // Refusal says why a text was not analyzed. Its texts are meant for the client
 // and hold nothing but what the client itself sent.
 type Refusal struct {
@@ -15,3 +22,21 @@ type Refusal struct {
 
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
+
+// newerSyntaxHint names the grammar that the parser has.
+const newerSyntaxHint = "Statements are read with the grammar of PostgreSQL 16; newer syntax is refused, even where the server knows it."
+
+// parse reads a text that the guard let through.
+func parse(text string) (*pg.ParseResult, error) {
+	tree, err := pg.Parse(text)
+	if err == nil {
+		return tree, nil
+	}
+	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error(), Hint: newerSyntaxHint}
+	var syntax *parser.Error
+	if errors.As(err, &syntax) {
+		r.Message = syntax.Message
+		r.Position = syntax.Cursorpos
+	}
+	return nil, r
+}

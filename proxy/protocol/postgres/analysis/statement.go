@@ -107,30 +107,48 @@ func (a *analyzer) topModify(kind string, n *pg.Node) {
 }
 
 // created records a new relation filled with values of these tags. Only one that
-// is certainly free of protected values becomes a known name.
+// is certainly free of protected values, and cannot fail with one, becomes a known
+// name.
 func (a *analyzer) created(rv *pg.RangeVar, tags []string, construct string) {
+	if a.define(rv, tags, construct) {
+		a.effect(CreateTemp, rv.GetRelname())
+	}
+}
+
+// define records a new relation and reports whether it is free of protected
+// values.
+func (a *analyzer) define(rv *pg.RangeVar, tags []string, construct string) bool {
 	a.seen[rv] = true
 	name := rv.GetRelname()
-	a.resource(newSchema(rv), name, access.AccessDefine, nil)
+	a.resource(a.newSchema(rv), name, access.AccessDefine, nil)
 	a.tags = catalog.Union(a.tags, tags)
 	if len(tags) > 0 {
 		a.launder(construct + " of protected values")
 	}
 	if a.shadows(name) {
 		a.launder(construct + " under the name of a protected relation")
-		tags = a.everything()
 	}
 	a.out.Effects = append(a.out.Effects, Effect{Kind: DDL}, Effect{Kind: DropName, Name: name})
-	if _, laundered := a.features[Laundering]; len(tags) == 0 && !laundered {
-		a.out.Effects = append(a.out.Effects, Effect{Kind: CreateTemp, Name: name})
-	}
+	_, laundered := a.features[Laundering]
+	return !laundered
 }
 
-func newSchema(rv *pg.RangeVar) string {
-	if rv.GetSchemaname() == "" && rv.GetRelpersistence() == "t" {
+// newSchema is where a new relation goes; empty where that is not certain.
+func (a *analyzer) newSchema(rv *pg.RangeVar) string {
+	switch {
+	case rv.GetSchemaname() != "":
+		return rv.GetSchemaname()
+	case rv.GetRelpersistence() == "t":
 		return "pg_temp"
+	case a.session.pathChanged:
+		return ""
 	}
-	return rv.GetSchemaname()
+	for _, schema := range a.cat.SearchPath {
+		if schema != "pg_catalog" {
+			return schema
+		}
+	}
+	return ""
 }
 
 // shadows reports whether a relation with tags has that name, so that a second
@@ -179,9 +197,7 @@ func (a *analyzer) nest(n *pg.Node) *Statement {
 // standFor makes the statement one of several that a name may stand for; a name
 // of nothing known is not understood.
 func (a *analyzer) standFor(statements []*Statement) {
-	if len(statements) == 0 {
-		return
-	}
+	a.opaque = a.opaque || len(statements) == 0
 	for i, s := range statements {
 		a.adopt(s)
 		if i == 0 {

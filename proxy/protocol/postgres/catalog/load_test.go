@@ -130,6 +130,16 @@ func TestTagsFollowTheValuesThroughTheSchema(t *testing.T) {
 	}
 }
 
+func TestAViewThatShowsNothingTaggedStillReadsIt(t *testing.T) {
+	s := load(t, `CREATE VIEW v AS SELECT id FROM customers WHERE ssn::int > 5; CREATE VIEW w AS SELECT * FROM v;
+		CREATE VIEW o AS SELECT id FROM orders`)
+	for name, want := range map[string]bool{"v": true, "w": true, "o": false} {
+		if r := s.Lookup("public", name); r.Reads != want || r.Tags != nil {
+			t.Errorf("%s: reads %v, carries %v", name, r.Reads, r.Tags)
+		}
+	}
+}
+
 func TestATrustedFunctionCarriesNothingOfItsOwn(t *testing.T) {
 	s := load(t, `CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT $1'; CREATE VIEW v AS SELECT id, f(id) AS x FROM orders`,
 		"public.f(integer)")

@@ -31,6 +31,9 @@ type Relation struct {
 	Columns []Column
 	// Tags is the union of the columns' tags, sorted.
 	Tags []string
+	// Reads, of a view: it is built on something tagged, so that reading it can
+	// fail with a tagged value in the error, even where no column carries a tag.
+	Reads bool
 }
 
 // Column returns the column of that name, or nil. Dropped columns have no name.

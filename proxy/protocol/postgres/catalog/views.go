@@ -92,6 +92,7 @@ func (l *loader) resolveView(oid uint32, views map[uint32]*view) error {
 	if !touches {
 		return nil
 	}
+	r.Reads = true
 	return l.attest(r, carried)
 }
 
@@ -113,7 +114,7 @@ func (l *loader) carriedBy(v *view) (tags []string, touches bool) {
 			continue
 		}
 		whole := columnTags(r, 0)
-		touches = touches || len(whole) > 0
+		touches = touches || len(whole) > 0 || r.Reads
 		switch {
 		case v.wholeRow:
 			tags = Union(tags, whole)

@@ -202,7 +202,7 @@ func (c *Conn) parse(r *wire.Reader, body []byte) error {
 // question stops the client side until the driver has an answer.
 func (c *Conn) question(a *Ask) error {
 	a.Session = c.state()
-	a.Stale = c.stale
+	a.Stale, a.Backslash = c.stale, c.names.backslash
 	c.ask = a
 	return nil
 }

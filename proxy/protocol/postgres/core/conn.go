@@ -90,6 +90,9 @@ type Ask struct {
 	Function uint32
 	// Stale: the catalog must be reloaded first.
 	Stale bool
+	// Backslash: the server may read a backslash in a text otherwise than the
+	// analyzer does.
+	Backslash bool
 	// Session is what the analyzer must know of the session.
 	Session analysis.State
 

@@ -66,7 +66,10 @@ type names struct {
 	cursors  map[string][]*prepared // SQL cursors, until confirmed closed
 	temp     map[string]bool        // relations that this session has made
 	path     bool                   // search_path was changed
-	clock    int                    // counts statements forwarded
+	// backslash: standard_conforming_strings was or may have been turned off, so a
+	// backslash in a text is not read by the server as it is here.
+	backslash bool
+	clock     int // counts statements forwarded
 }
 
 func newNames() names {
@@ -174,6 +177,8 @@ func (n *names) begin(st *analysis.Statement) int {
 		switch e.Kind {
 		case analysis.SetPath:
 			n.path = true
+		case analysis.SetSetting:
+			n.backslash = n.backslash || e.Name == "standard_conforming_strings"
 		case analysis.PrepareName:
 			add(n.prepared, e, n.clock)
 		case analysis.DeclareCursor:

@@ -234,7 +234,9 @@ func (c *Conn) parameterStatus(body []byte) error {
 	if !r.Done() {
 		return broken("the server sent a bad ParameterStatus")
 	}
-	if !SafeParameter(name, value) {
+	if name == "standard_conforming_strings" {
+		c.names.backslash = c.names.backslash || value != "on"
+	} else if !SafeParameter(name, value) {
 		return broken("the server's setting %s is no longer safe", name)
 	}
 	if name == "application_name" && c.touched {

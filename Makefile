@@ -1,0 +1,89 @@
+# Everything that is done to this repository has a target here; `make` alone lists them.
+#
+# Tools are pinned by the go.mod files below hack/tools and built by the Go toolchain on first use; nothing is downloaded as a binary and
+# nothing is installed.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=hack/tools/go.mod
+LINT     := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
+MODULES  := . hack/tools hack/tools/lint
+FUZZTIME ?= 10m
+ARGS     ?=
+
+# The SQL parser is PostgreSQL's own, in C; see docs/adr/0006-cgo-and-static-images.md.
+export CGO_ENABLED := 1
+
+.PHONY: help
+help: ## list the targets
+	@echo "Targets (make TARGET):"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: generate
+generate: ## regenerate deepcopy functions and CRDs from api/
+	$(TOOL) controller-gen object paths=./api/v1alpha1
+	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd/bases
+
+.PHONY: fmt
+fmt: ## format all Go code (gofumpt)
+	$(TOOL) gofumpt -w .
+
+.PHONY: lint
+lint: need-cc ## run the linters of .golangci.yml
+	$(LINT) run
+
+.PHONY: test
+test: need-cc need-postgres ## run all tests, with a real PostgreSQL that they start themselves
+	$(GO) test -timeout 20m ./...
+
+.PHONY: verify
+verify: need-cc ## prove that the tree is generated, formatted, tidy and free of lint
+	@hack/tools/unchanged.sh $(MAKE) generate
+	@echo "gofumpt -l ."; unformatted=$$($(TOOL) gofumpt -l .); \
+	  [ -z "$$unformatted" ] || { echo "$$unformatted"; echo "verify: not formatted; run: make fmt"; exit 1; }
+	@for module in $(MODULES); do echo "go mod tidy -diff ($$module)"; \
+	  (cd $$module && $(GO) mod tidy -diff) || { echo "verify: run: (cd $$module && go mod tidy)"; exit 1; }; done
+	@$(MAKE) lint
+	@echo "verify: ok"
+
+.PHONY: bench
+bench: need-cc need-postgres ## measure Tidewaiter beside a direct connection, pgbouncer and haproxy
+	$(GO) run ./test/bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: need-cc ## run every fuzz target for FUZZTIME each (default 10m), one after the other
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file name; do \
+	  echo "=== $$(dirname $$file) $${name#func } ($(FUZZTIME))"; \
+	  $(GO) test "$$(dirname $$file)" -run '^$$' -fuzz "^$${name#func }\$$" -fuzztime $(FUZZTIME) </dev/null; \
+	done
+
+.PHONY: conformance
+conformance: need-cc need-postgres ## run other people's PostgreSQL test suites direct and through Tidewaiter
+	$(GO) run ./test/conformance $(ARGS)
+
+.PHONY: demo
+demo: need-cc ## a tour on a real PostgreSQL, in about a minute
+	$(GO) run ./hack/demo $(ARGS)
+
+.PHONY: build
+build: need-cc ## build bin/kubectl-tidewaiter
+	$(GO) build -o bin/kubectl-tidewaiter ./cmd/kubectl-tidewaiter
+
+# What a machine must have. Each check ends with the line that cures it.
+
+.PHONY: need-cc
+need-cc:
+	@cc=$$($(GO) env CC); command -v $${cc%% *} >/dev/null || { \
+	  echo "A C compiler is needed to build PostgreSQL's parser (pg_query_go), and $$cc is not there."; \
+	  echo "Install one:  apt-get install -y gcc libc6-dev"; exit 1; }
+
+.PHONY: need-postgres
+need-postgres:
+	@command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || \
+	  compgen -G '/usr/pgsql-*/bin/initdb' >/dev/null || compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' >/dev/null || { \
+	  echo "A PostgreSQL server is needed (initdb, postgres, psql), and none was found. It need not run."; \
+	  echo "Install one:  apt-get install -y postgresql-15 postgresql-contrib"; exit 1; }

@@ -1,0 +1,164 @@
+package explain
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/mask"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// planner says what becomes of columns, by the same rules as the engine's plan of a result.
+type planner struct {
+	catalog *catalog.Snapshot
+	masks   map[string]access.Mask
+}
+
+// columns returns the columns of a statement's result, or a note that says why they are not known.
+func (p planner) columns(ctx context.Context, db *database, st *analysis.Statement) ([]Column, string) {
+	if st.Copy != nil {
+		return p.copied(st)
+	}
+	if !st.ReturnsRows {
+		return nil, ""
+	}
+	fields, err := db.fields(ctx, st.Text)
+	if err != nil {
+		return nil, "the server would not take it: " + err.Error()
+	}
+	out := make([]Column, 0, len(fields))
+	for i, f := range fields {
+		c := Column{Name: f.name, Type: f.kind, Source: p.source(f.relation, f.attribute)}
+		c.Tags, c.Derived = p.tags(st, i, len(fields), f)
+		out = append(out, p.masked(c))
+	}
+	return out, ""
+}
+
+// copied returns the columns of a COPY TO STDOUT.
+func (p planner) copied(st *analysis.Statement) ([]Column, string) {
+	if !st.Copy.Out {
+		return nil, ""
+	}
+	if st.Copy.Columns == nil {
+		if len(st.Derived) > 0 {
+			return nil, "the columns are not known, so every value is masked as " + strings.Join(st.Derived, ", ")
+		}
+		return nil, ""
+	}
+	var out []Column
+	for _, column := range st.Copy.Columns {
+		c := Column{Name: column.Name, Source: p.source(column.RelOID, column.Num), Tags: column.Tags, Derived: column.Derived && len(column.Tags) > 0}
+		out = append(out, p.masked(c))
+	}
+	return out, ""
+}
+
+// source names the column that the server attests.
+func (p planner) source(relation uint32, attribute int16) string {
+	r := p.catalog.Relation(relation)
+	if r == nil || attribute <= 0 {
+		return ""
+	}
+	for i := range r.Columns {
+		if c := &r.Columns[i]; c.Num == attribute {
+			return r.Schema + "." + r.Name + "." + c.Name
+		}
+	}
+	return ""
+}
+
+// tags are what a column's values may carry: what the server attests and what the analysis knows, together.
+func (p planner) tags(st *analysis.Statement, i, columns int, f field) (tags []string, derived bool) {
+	attested, known := p.catalog.Origin(f.relation, f.attribute)
+	if known {
+		tags, derived = attested, f.attribute == 0
+	}
+	if len(st.Outputs) == columns {
+		for _, t := range st.Outputs[i].Tags {
+			if !slices.Contains(tags, t) {
+				tags, derived = catalog.Union(tags, []string{t}), true
+			}
+		}
+		return tags, derived && len(tags) > 0
+	}
+	if f.relation == 0 || f.attribute == 0 || !known {
+		tags, derived = catalog.Union(tags, st.Derived), true
+	}
+	return tags, derived && len(tags) > 0
+}
+
+// masked says what becomes of a column: the strictest of what the policy says for its tags.
+func (p planner) masked(c Column) Column {
+	if len(c.Tags) == 0 {
+		c.Why = "shown"
+		return c
+	}
+	entry, strategy := p.strictest(c.Tags)
+	c.Rule = entry.Rule
+	switch {
+	case strategy == mask.Reveal:
+		c.Why = "shown: Reveal" + by(c.Rule)
+		return c
+	case c.Derived && strategy != mask.Hash && strategy != mask.Null:
+		c.Mask, c.Why = mask.Redact.String(), "masked: Redact, because it is derived"
+		return c
+	}
+	c.Mask = strategy.String()
+	c.Why = "masked: " + c.Mask + keeping(entry, strategy) + by(c.Rule)
+	if c.Rule == "" {
+		c.Why = "masked: Redact, because no mask of a policy is for it"
+	}
+	return c
+}
+
+func (p planner) strictest(tags []string) (access.Mask, mask.Strategy) {
+	entry := p.masks[tags[0]]
+	strategy := parse(entry)
+	for _, t := range tags[1:] {
+		if other := p.masks[t]; mask.Stricter(strategy, parse(other)) != strategy {
+			entry, strategy = other, parse(other)
+		}
+	}
+	return entry, strategy
+}
+
+// parse is Redact for everything that is not a strategy, as in the engine.
+func parse(m access.Mask) mask.Strategy {
+	strategy, _ := mask.ParseStrategy(m.Strategy)
+	return strategy
+}
+
+// keeping says what a strategy leaves of a value.
+func keeping(m access.Mask, strategy mask.Strategy) string {
+	var kept []string
+	switch strategy {
+	case mask.Partial:
+		if m.KeepFirst > 0 {
+			kept = append(kept, fmt.Sprintf("the first %d", m.KeepFirst))
+		}
+		if m.KeepLast > 0 {
+			kept = append(kept, fmt.Sprintf("the last %d", m.KeepLast))
+		}
+		if m.KeepDomain {
+			kept = append(kept, "the domain")
+		}
+	case mask.DateTrunc:
+		kept = append(kept, "the "+strings.ToLower(m.TruncateTo))
+	}
+	if len(kept) == 0 {
+		return ""
+	}
+	return ", keeps " + strings.Join(kept, " and ")
+}
+
+func by(rule string) string {
+	if rule == "" {
+		return ""
+	}
+	return " (" + rule + ")"
+}

@@ -1,0 +1,289 @@
+// Package test holds what is asked of the repository as a whole: who may import
+// whom, and how the code must read. It must not import a package of the product.
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "github.com/tidewaiter/tidewaiter/"
+
+// rule says what packages must not import. Patterns without a dot in their first
+// part are folders of this repository, "std" is every package of the standard
+// library, and a pattern counts for everything below it too.
+type rule struct {
+	packages  string   // the folder it binds
+	forbidden []string // what must not be imported
+	except    []string // … but this may
+	direct    bool     // binds what the packages themselves import, not what that imports in turn
+	why       string
+}
+
+// rules is the table of docs/architecture.md. Folders that are still to come
+// bring their rows with them.
+var rules = []rule{
+	{
+		packages: "proxy", forbidden: []string{"controllers", "webhook", "api", "config", "k8s.io", "sigs.k8s.io"},
+		why: "the sidecar runs and is tested without a cluster, and stays small",
+	},
+	{
+		packages: "proxy", forbidden: []string{"local", "test", "hack"},
+		why: "the sidecar is built from its parts by cmd; it must not depend on a laptop's or a test's wiring",
+	},
+	{
+		packages: "proxy/access", forbidden: []string{"*"}, except: []string{"std"},
+		why: "the words that everybody shares stay neutral",
+	},
+	{
+		packages:  "proxy/session",
+		forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record", "recording", "github.com/open-policy-agent", "github.com/jackc"},
+		why:       "stages are interfaces here, and implemented elsewhere",
+	},
+	{
+		packages: "proxy/policy", forbidden: []string{"proxy/session", "proxy/protocol"},
+		why: "policy knows operations, not wires",
+	},
+	{
+		packages: "proxy/policy", forbidden: []string{"net/http"}, direct: true,
+		why: "a decision asks nobody over the network",
+	},
+	{
+		packages: "proxy/mask", forbidden: []string{"*"}, except: []string{"std"},
+		why: "masks are pure functions of a type and a value",
+	},
+	{
+		packages: "proxy/mask", forbidden: []string{"net", "os", "time"}, direct: true,
+		why: "masks are pure functions of a type and a value",
+	},
+	{
+		packages: "proxy/protocol/postgres", forbidden: []string{"proxy/policy", "proxy/record", "proxy/control", "proxy/upstream", "recording"},
+		why: "a protocol acts only through session",
+	},
+	{
+		packages: "proxy/protocol/postgres/core", forbidden: []string{"net", "os", "time", "sync", "context", "github.com/jackc"}, direct: true,
+		why: "the core is sans-I/O: it opens no socket, starts no goroutine and reads no clock",
+	},
+	{
+		packages: "proxy/protocol/postgres/analysis", forbidden: []string{"proxy/session", "proxy/mask", "proxy/policy"},
+		why: "the analysis says what a statement is, never whether it may run",
+	},
+	{
+		packages: "proxy/protocol/postgres/analysis", forbidden: []string{"net", "os", "time", "context"}, direct: true,
+		why: "the analysis is a pure function of text, state and catalog",
+	},
+	{
+		packages: "proxy/protocol/postgres/catalog", forbidden: []string{"proxy/session", "proxy/mask", "proxy/policy", "proxy/protocol/postgres/analysis"},
+		why: "the catalog answers questions about names and numbers; whoever asks decides",
+	},
+	{
+		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record"},
+		why: "listeners know pipelines, not what runs in them",
+	},
+	{
+		packages: "recording", forbidden: []string{"proxy"}, except: []string{"proxy/access"},
+		why: "operator and plugin read recordings without the proxy",
+	},
+	{
+		packages: "api", forbidden: []string{"controllers", "proxy", "local", "recording"},
+		why: "types are below everything that uses them",
+	},
+	{
+		packages: "controllers", forbidden: []string{"proxy", "webhook", "local"},
+		why: "operator and sidecar share the bundle's format and the sidecar API, no code",
+	},
+	{
+		packages: "controllers/compile", forbidden: []string{"net", "net/http", "os", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "the compiler is a pure function: the same manifests give the same bundle, byte for byte",
+	},
+	{
+		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "the real server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/conformance", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "other people's suites see the proxy as a client does",
+	},
+}
+
+// owner says who alone may import a package directly.
+type owner struct {
+	pkg string
+	by  []string
+	why string
+}
+
+var owners = []owner{
+	{
+		pkg: "github.com/pganalyze/pg_query_go", by: []string{"proxy/protocol/postgres/analysis"},
+		why: "the C parser is reached only behind the guard that keeps hostile text from crashing it",
+	},
+	{
+		pkg: "github.com/open-policy-agent", by: []string{"proxy/policy", "controllers/compile"},
+		why: "Rego is compiled in one place and evaluated in one place, each with cut-down capabilities",
+	},
+	{
+		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "test", "hack", "local"},
+		why: "everything else speaks to servers through session",
+	},
+	{
+		pkg: "github.com/spf13/cobra", by: []string{"cmd"},
+		why: "libraries take options, not flags",
+	},
+	{
+		pkg: module + "local", by: []string{"cmd", "test", "hack"},
+		why: "it wires operator and sidecar into one process, which neither of them may know",
+	},
+}
+
+func TestPackagesDoNotReachWhatTheyMustNotKnow(t *testing.T) {
+	g := repository(t)
+	for _, r := range rules {
+		bound := g.below(r.packages)
+		if len(bound) == 0 {
+			t.Errorf("the rule for %s binds no package: is the folder gone?", r.packages)
+		}
+		for _, from := range bound {
+			if chain := g.reach(from, &r); chain != nil {
+				t.Errorf("%s must not import %s: %s\n\timported as %s", r.packages, short(chain[len(chain)-1]), r.why, names(chain))
+			}
+		}
+	}
+}
+
+func TestPackagesWithOneOwnerAreImportedByNobodyElse(t *testing.T) {
+	g := repository(t)
+	for _, o := range owners {
+		for _, from := range g.below("") {
+			for _, imp := range g[from].Imports {
+				if below(imp, o.pkg) && !below(from, o.pkg) && !belowAny(short(from), o.by) {
+					t.Errorf("%s must not import %s, only %s may: %s", short(from), short(imp), strings.Join(o.by, ", "), o.why)
+				}
+			}
+		}
+	}
+}
+
+// pkg is what `go list -json` says of a package.
+type pkg struct {
+	ImportPath, Dir, Name, Doc string
+	Standard                   bool
+	Imports                    []string
+	GoFiles, TestGoFiles       []string
+	XTestGoFiles               []string
+}
+
+// graph holds every package that this module's packages need, by import path.
+type graph map[string]*pkg
+
+// repository lists the packages of this module and all that they import. Test
+// files are not bound by the rules: they may use whatever proves most.
+var load = sync.OnceValues(func() (graph, error) {
+	fields := "-json=ImportPath,Dir,Name,Doc,Standard,Imports,GoFiles,TestGoFiles,XTestGoFiles"
+	cmd := exec.Command("go", "list", "-deps", fields, "./...")
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, errors.Join(err, errors.New(stderr.String()))
+	}
+	g := graph{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		switch err := dec.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return g, nil
+		case err != nil:
+			return nil, err
+		}
+		g[p.ImportPath] = &p
+	}
+})
+
+func repository(t *testing.T) graph {
+	t.Helper()
+	g, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// below returns this module's packages in a folder, sorted.
+func (g graph) below(folder string) []string {
+	var out []string
+	for path := range g {
+		if strings.HasPrefix(path, module) && (folder == "" || below(short(path), folder)) {
+			out = append(out, path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// reach returns the shortest chain of imports from a package to one that r
+// forbids it, or nil.
+func (g graph) reach(from string, r *rule) []string {
+	seen := map[string]bool{from: true}
+	for queue := [][]string{{from}}; len(queue) > 0; queue = queue[1:] {
+		chain := queue[0]
+		for _, imp := range g[chain[len(chain)-1]].Imports {
+			if seen[imp] {
+				continue
+			}
+			seen[imp] = true
+			next := append(slices.Clip(chain), imp)
+			if r.forbids(imp, g.standard(imp)) {
+				return next
+			}
+			if !r.direct && !g.standard(imp) {
+				queue = append(queue, next)
+			}
+		}
+	}
+	return nil
+}
+
+func (g graph) standard(path string) bool {
+	p := g[path]
+	return p == nil || p.Standard // "C" and "unsafe" are no packages
+}
+
+func (r *rule) forbids(path string, standard bool) bool {
+	path = short(path)
+	if below(path, r.packages) || belowAny(path, r.except) || (standard && slices.Contains(r.except, "std")) {
+		return false
+	}
+	for _, f := range r.forbidden {
+		if f == "*" || path == f || (!standard && below(path, f)) {
+			return true
+		}
+	}
+	return false
+}
+
+func below(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+func belowAny(path string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return below(path, f) })
+}
+
+func short(path string) string { return strings.TrimPrefix(path, module) }
+
+func names(chain []string) string {
+	out := make([]string, len(chain))
+	for i := range chain {
+		out[i] = short(chain[i])
+	}
+	return strings.Join(out, " -> ")
+}
