@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -297,7 +298,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 		"/healthz": "ok", "/readyz": "ok", "/metrics": `tidewaiter_sessions{datasource="data/orders"} 1`,
 	} {
 		w := httptest.NewRecorder()
-		p.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		p.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s lacks %q:\n%s", path, want, w.Body)
 		}

@@ -63,7 +63,7 @@ func (v vault) dialer(credential *session.Credential) (*upstream.Dialer, error) 
 	o := upstream.Options{Host: pg.Host, Port: uint16(pg.Port), Database: pg.Database, Mode: upstream.Mode(pg.TLS.Mode)}
 	var err error
 	if ref := pg.TLS.CASecretRef; ref != nil {
-		if o.CA, err = v.value("spec.postgres.tls.caSecretRef", string(ref.Name), string(ref.Key)); err != nil {
+		if o.CA, err = v.value("spec.postgres.tls.caSecretRef", string(ref.Name), ref.Key); err != nil {
 			return nil, err
 		}
 	}

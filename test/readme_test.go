@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
+
+var update = flag.Bool("update", false, "write the outputs in the README anew")
 
 // quickstartPatience bounds the commands of the README's quickstart.
 const quickstartPatience = 3 * time.Minute
@@ -37,16 +40,22 @@ func TestTheQuickstartIsTrueWordForWord(t *testing.T) {
 		t.Fatalf("only %d examples were found in the README", len(examples))
 	}
 	dir, port := stage(t)
-	place := strings.NewReplacer("/tmp/quickstart", filepath.Join(dir, "quickstart"), "54320", port)
-	for i, got := range run(t, dir, examples, place) {
+	there := []string{"/tmp/quickstart", filepath.Join(dir, "quickstart"), "54320", port}
+	back := strings.NewReplacer(there[1], there[0], there[3], there[2])
+	for i, got := range run(t, dir, examples, strings.NewReplacer(there...)) {
 		want := examples[i]
-		status, output, _ := strings.Cut(got, "\n")
+		got.output = trimmed(back.Replace(got.output))
 		switch {
-		case want.output == "" && status != "0":
-			t.Errorf("%s\nends with status %s:\n%s", want.commands, status, output)
-		case want.output != "" && comparable(output) != comparable(place.Replace(want.output)):
-			t.Errorf("%s\nprints\n%s\nand the README says\n%s", want.commands, output, want.output)
+		case want.output == "" && got.status != "0":
+			t.Errorf("%s\nends with status %s:\n%s", want.commands, got.status, got.output)
+		case want.output != "" && comparable(got.output) != comparable(want.output):
+			if readme = bytes.Replace(readme, []byte(want.output), []byte(got.output), 1); !*update {
+				t.Errorf("%s\nprints\n%s\nand the README says\n%s", want.commands, got.output, want.output)
+			}
 		}
+	}
+	if *update {
+		must(t, os.WriteFile("../README.md", readme, 0o644))
 	}
 }
 
@@ -92,6 +101,7 @@ func stage(t *testing.T) (dir, port string) {
 	dir = t.TempDir()
 	must(t, os.Chmod(filepath.Dir(dir), 0o755)) // root's tests run the commands as somebody else
 	must(t, os.Chmod(dir, 0o777))
+	must(t, os.Mkdir(filepath.Join(dir, "home"), 0o755)) // nothing is to be put there
 	must(t, os.CopyFS(filepath.Join(dir, "docs/quickstart"), os.DirFS("../docs/quickstart")))
 	manifest := filepath.Join(dir, "docs/quickstart/manifests/datasource.yaml")
 	text, err := os.ReadFile(manifest)
@@ -112,9 +122,11 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// run runs the examples in one shell, and returns for each its status and, from
-// the second line on, its output.
-func run(t *testing.T, dir string, examples []example, place *strings.Replacer) []string {
+// result is what an example did.
+type result struct{ status, output string }
+
+// run runs the examples in one shell, and returns how each ended.
+func run(t *testing.T, dir string, examples []example, place *strings.Replacer) []result {
 	t.Helper()
 	const mark = "\n=== end of example: "
 	var script strings.Builder
@@ -129,7 +141,7 @@ func run(t *testing.T, dir string, examples []example, place *strings.Replacer) 
 	var out bytes.Buffer
 	cmd := exec.Command("bash", file)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "LC_ALL=C.UTF-8"}
 	p, err := postgrestest.StartProcess(cmd)
 	must(t, err)
 	select {
@@ -142,16 +154,24 @@ func run(t *testing.T, dir string, examples []example, place *strings.Replacer) 
 	if len(parts) != len(examples)+1 {
 		t.Fatalf("of %d examples %d ended:\n%s", len(examples), len(parts)-1, out.String())
 	}
-	var results []string
+	results := make([]result, len(examples))
 	for i := range examples {
-		status, _, _ := strings.Cut(parts[i+1], "\n")
-		output := parts[i]
-		if i > 0 {
-			_, output, _ = strings.Cut(output, "\n") // the status of the one before
+		results[i].output = parts[i]
+		if i > 0 { // its first line is the status of the one before
+			results[i-1].status, results[i].output, _ = strings.Cut(parts[i], "\n")
 		}
-		results = append(results, status+"\n"+output)
 	}
+	results[len(results)-1].status = strings.TrimSpace(parts[len(examples)])
 	return results
+}
+
+// trimmed returns an output as it looks in a text: no blanks at the ends.
+func trimmed(output string) string {
+	lines := strings.Split(strings.Trim(output, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // changing is what is different each time: times, durations, names made of

@@ -4,7 +4,7 @@ package v1alpha1
 // may have on top. `*` stands for the ordinary kinds only; a dangerous feature is denied unless a rule names it, and so
 // is a kind that changes structure or permissions in bulk (DDL, Truncate, Grant).
 //
-// +kubebuilder:validation:Enum="*";Select;Insert;Update;Delete;Merge;CopyIn;CopyOut;Transaction;Session;Explain;Maintenance;DDL;Truncate;Grant;BulkSelect;UnboundedUpdate;UnboundedDelete;Program;File;LargeObject;DynamicSQL;ForeignData;Replication;FunctionCall;UnknownFunction;Identity;ParserSetting;Procedural;Extension;Notify;Laundering;SecretCatalog;Lock;ServerControl;SideEffect;UnsafeSetting
+// +kubebuilder:validation:Enum="*";Select;Insert;Update;Delete;Merge;CopyIn;CopyOut;Transaction;Session;Explain;Maintenance;DDL;Truncate;Grant;BulkSelect;UnboundedUpdate;UnboundedDelete;Program;File;LargeObject;DynamicSQL;ForeignData;Replication;FunctionCall;UnknownFunction;Identity;ParserSetting;Procedural;Extension;Notify;Laundering;Inference;SecretCatalog;Lock;ServerControl;SideEffect;UnsafeSetting
 type StatementClass string
 
 // AnyOrdinaryKind stands for every ordinary kind (see OrdinaryKinds) and no feature.
@@ -83,6 +83,9 @@ const (
 	FeatureNotify StatementClass = "Notify"
 	// FeatureLaundering could write a tagged value to a place without a tag, from where it would be read unmasked.
 	FeatureLaundering StatementClass = "Laundering"
+	// FeatureInference lets a protected value steer how much is returned, how long it takes or whether it fails: in LIMIT,
+	// TABLESAMPLE, a divisor, generate_series or beside pg_sleep.
+	FeatureInference StatementClass = "Inference"
 	// FeatureSecretCatalog reads catalogs that hold secrets or values: pg_authid, pg_shadow, pg_statistic, pg_stats,
 	// pg_user_mappings, pg_subscription, and the query texts of others.
 	FeatureSecretCatalog StatementClass = "SecretCatalog"
@@ -120,7 +123,7 @@ func DangerousFeatures() []StatementClass {
 	return []StatementClass{
 		FeatureProgram, FeatureFile, FeatureLargeObject, FeatureDynamicSQL, FeatureForeignData, FeatureReplication,
 		FeatureFunctionCall, FeatureUnknownFunction, FeatureIdentity, FeatureParserSetting, FeatureProcedural,
-		FeatureExtension, FeatureNotify, FeatureLaundering, FeatureSecretCatalog, FeatureLock, FeatureServerControl,
+		FeatureExtension, FeatureNotify, FeatureLaundering, FeatureInference, FeatureSecretCatalog, FeatureLock, FeatureServerControl,
 		FeatureSideEffect, FeatureUnsafeSetting,
 	}
 }

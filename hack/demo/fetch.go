@@ -21,8 +21,8 @@ func fetchBinary(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
-	const binary = 1 // PostgreSQL documentation, "Formats and Format Codes"
+	defer func() { _ = conn.Close(ctx) }() // it is only read from
+	const binary = 1                       // PostgreSQL documentation, "Formats and Format Codes"
 	result := conn.ExecParams(ctx, "select id, email, ssn, born from customers where id = $1", [][]byte{[]byte("1")}, nil, nil, []int16{binary}).Read()
 	if result.Err != nil {
 		return result.Err

@@ -27,7 +27,11 @@ func main() {
 	} else {
 		err = tour(ctx, newPaper(os.Stdout))
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "interrupted: PostgreSQL is stopped, and the demo's files are removed")
+		os.Exit(1)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}

@@ -29,6 +29,7 @@ dangerous := {
 	"Extension": "It would load code into the database server.",
 	"Notify": "It would send a notification to other sessions.",
 	"Laundering": "It could copy a classified value to a place where it would be read unmasked.",
+	"Inference": "It would let a classified value steer how much is returned, how long it takes or whether it fails.",
 	"SecretCatalog": "It would read a catalog that holds secrets or values of other tables.",
 	"Lock": "It would take a lock by name.",
 	"ServerControl": "It would act on the server or on other sessions.",

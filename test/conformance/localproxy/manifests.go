@@ -33,7 +33,7 @@ spec:
     action: Allow
     statements: ["*", BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL, ForeignData, Replication,
       FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering, SecretCatalog, Lock,
-      ServerControl, SideEffect, UnsafeSetting]
+      ServerControl, SideEffect, UnsafeSetting, Inference]
     tables: ["*.*"]
   predicates: Allow
 ---

@@ -52,6 +52,7 @@ type Conn struct {
 	discarding bool // messages of the server are dropped up to ReadyForQuery
 	touched    bool // a tagged relation was used in this transaction
 	changed    bool // DDL in this transaction
+	altered    bool // DDL in this transaction that the catalog cannot show yet
 	uncertain  bool // DDL on a tagged relation in this transaction
 	stale      bool // the catalog must be reloaded before the next decision
 	settling   bool // a ReadyForQuery is held until the transaction has failed
@@ -180,7 +181,7 @@ func (c *Conn) End() {
 func (c *Conn) state() analysis.State {
 	return analysis.State{
 		PathChanged: c.names.path,
-		Stale:       c.changed || c.definers > 0,
+		Stale:       c.altered,
 		Temp:        c.names.temp,
 		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.prepared[name]) },
 		Cursor: func(name string) []*analysis.Statement {

@@ -124,6 +124,7 @@ func (c *Conn) run(stmts []analysis.Statement) {
 	for i := range stmts {
 		if defines(&stmts[i]) {
 			c.definers++
+			c.altered = c.altered || alters(&stmts[i])
 			c.uncertain = c.uncertain || stmts[i].Touches
 		}
 	}
@@ -147,6 +148,16 @@ func (c *Conn) begin(stmts []analysis.Statement) []int {
 func defines(st *analysis.Statement) bool {
 	for _, e := range st.Effects {
 		if e.Kind == analysis.DDL {
+			return true
+		}
+	}
+	return false
+}
+
+// alters reports whether a statement changes what names mean that the catalog knows.
+func alters(st *analysis.Statement) bool {
+	for _, e := range st.Effects {
+		if e.Kind == analysis.DDL && e.Alters {
 			return true
 		}
 	}

@@ -185,6 +185,8 @@ func (n *names) begin(st *analysis.Statement) int {
 			add(n.cursors, e, n.clock)
 		case analysis.CreateTemp:
 			n.temp[e.Name] = true
+		case analysis.DropName:
+			delete(n.temp, e.Name) // an unknown relation of that name counts as tagged again
 		}
 	}
 	return n.clock

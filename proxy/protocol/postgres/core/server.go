@@ -301,7 +301,7 @@ func (c *Conn) endedWork(status byte) {
 	if c.changed {
 		c.stale = true
 	}
-	c.changed, c.uncertain = false, false
+	c.changed, c.altered, c.uncertain = false, false, false
 	if c.owe.len() == 0 {
 		c.touched = false
 	}
