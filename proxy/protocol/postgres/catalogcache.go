@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -22,6 +22,7 @@ const (
 // catalogCache keeps the data source's catalog, loaded through a connection of
 // its own that no client ever speaks on. It is safe for concurrent use.
 type catalogCache struct {
+	dataSource      string
 	classifications []catalog.Classification
 	trusted         []string
 
@@ -48,6 +49,10 @@ func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool
 	if err != nil && c.conn != nil { // the connection may simply have gone stale
 		c.close()
 		err = c.refresh(ctx, s, true)
+	}
+	var refused *openError
+	if errors.As(err, &refused) {
+		return nil, refused
 	}
 	if err != nil {
 		c.close()
@@ -97,7 +102,7 @@ func (c *catalogCache) connect(ctx context.Context, s *session.Session) error {
 	conn, err := dialPgconn(ctx, up, settings)
 	if err != nil {
 		up.Conn.Close()
-		return fmt.Errorf("connecting for the catalog: %w", err)
+		return upstreamError(c.dataSource, err)
 	}
 	c.conn = conn
 	if c.reaper == nil {

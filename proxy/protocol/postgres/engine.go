@@ -37,7 +37,7 @@ type Engine struct {
 
 // New returns an engine.
 func New(opt Options) *Engine {
-	return &Engine{opt: opt, catalog: catalogCache{classifications: opt.Classifications, trusted: opt.Trusted}}
+	return &Engine{opt: opt, catalog: catalogCache{dataSource: opt.DataSource, classifications: opt.Classifications, trusted: opt.Trusted}}
 }
 
 // Close ends the engine's own connection to the server. Sessions are not touched.
