@@ -111,6 +111,14 @@ var rules = []rule{
 		packages: "test/conformance", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "other people's suites see the proxy as a client does",
 	},
+	{
+		packages: "test/corpus", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "the judge believes only what the client received and what the server logged",
+	},
+	{
+		packages: "test/differential", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "a mistake that both sides of the comparison made would not show",
+	},
 }
 
 // owner says who alone may import a package directly.

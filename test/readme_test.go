@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the outputs in the README anew")
 
 // quickstartPatience bounds the commands of the README's quickstart.
-const quickstartPatience = 3 * time.Minute
+const quickstartPatience = 5 * time.Minute
 
 // example is a block of commands in the README, and the output that it says
 // follows; "" where it says nothing.

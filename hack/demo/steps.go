@@ -26,7 +26,7 @@ func steps(s *stage) []step {
 		psqlScript(step{
 			title: "A program on the database server",
 			about: "The database role may do this (pg_execute_server_program); the policy's guard says no. The denial is an ordinary\nerror: the same connection goes on.",
-			want:  []string{"ERROR:  tidewaiter:", "is denied (policy data/reporting, guard ", " t\n"},
+			want:  []string{"ERROR:  tidewaiter:", "is denied (policy data/reporting, guard Program)", " t\n"},
 			check: func(s *stage, out []byte) error {
 				if _, err := os.Stat(marker); !errors.Is(err, os.ErrNotExist) {
 					return errors.New("the program has run")
@@ -147,7 +147,7 @@ func replayStep() step {
 			file, _, err := deniedSession(s)
 			return []string{"replay", "--width", "110", file}, err
 		},
-		want:     []string{"shop/report-agent", "DENIED (guard ", programStatement, "chain ok"},
+		want:     []string{"shop/report-agent", "DENIED (guard Program)", programStatement, "chain ok"},
 		check:    changesShow,
 		verified: "the denied statement is there, the chain holds, and a copy with one letter changed is found out",
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 )
 
 // Schema is the SQL text that both servers must have run, once, in the database that is talked to.
@@ -67,9 +68,13 @@ func compareSteps(ctx context.Context, direct, through Target, steps []step) (st
 	return firstDifference(mine, theirs), nil
 }
 
+// reducePatience bounds the reduction: a conversation that hangs takes its time at each try.
+const reducePatience = 30 * time.Second
+
 // reduce leaves out one step after the other as long as the answers still differ.
 func reduce(ctx context.Context, direct, through Target, steps []step, what string) ([]step, string) {
-	for i := len(steps) - 1; i >= 0; i-- {
+	deadline := time.Now().Add(reducePatience)
+	for i := len(steps) - 1; i >= 0 && time.Now().Before(deadline); i-- {
 		fewer := append(append([]step{}, steps[:i]...), steps[i+1:]...)
 		if still, err := compareSteps(ctx, direct, through, fewer); err == nil && still != "" {
 			steps, what = fewer, still

@@ -14,7 +14,8 @@ type step struct {
 	data []byte
 	// segment is the size of the pieces in which the data are written; 0 is in one.
 	segment int
-	// await are message types, one of which must have come after the step was sent; "" sends on at once.
+	// await are message types, one of which must have come after the step was sent; "" sends on at once. After an error, which the
+	// server answers by nothing more up to Sync, only ReadyForQuery is waited for.
 	await string
 	// mark is text that a DataRow must hold before the client sends on; "" for none.
 	mark string
@@ -55,8 +56,8 @@ func (w *watch) count() int {
 	return len(w.frames)
 }
 
-// until waits until one of the frames from a position on is as wanted, or nothing more will come.
-func (w *watch) until(from int, wanted func(frame) bool) {
+// until waits until one of the frames from a position on is as wanted, and returns its type, or 0 when nothing more will come.
+func (w *watch) until(from int, wanted func(frame) bool) (last byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for ; !w.over; from++ {
@@ -64,13 +65,15 @@ func (w *watch) until(from int, wanted func(frame) bool) {
 			w.cond.Wait()
 		}
 		if from < len(w.frames) && wanted(w.frames[from]) {
-			return
+			return w.frames[from].kind
 		}
 	}
+	return 0
 }
 
 // writeSteps sends a conversation to its end. Errors show in what is read.
 func writeSteps(conn net.Conn, steps []step, seen *watch) {
+	failed := false
 	for _, s := range append(append([]step{}, steps...), step{data: append(append([]byte{}, syncMessage...), terminate...)}) {
 		before := seen.count()
 		size := s.segment
@@ -82,10 +85,11 @@ func writeSteps(conn net.Conn, steps []step, seen *watch) {
 				return
 			}
 		}
-		if s.await != "" {
-			seen.until(before, func(f frame) bool { return strings.ContainsRune(s.await, rune(f.kind)) })
+		if s.await == "Z" || s.await != "" && !failed {
+			failed = seen.until(before, func(f frame) bool { return strings.ContainsRune(s.await, rune(f.kind)) }) == 'E'
 		}
 		if s.mark != "" {
+			failed = false
 			seen.until(before, func(f frame) bool { return f.kind == 'D' && bytes.Contains(f.body, []byte(s.mark)) })
 		}
 	}

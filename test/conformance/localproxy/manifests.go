@@ -31,8 +31,8 @@ spec:
   rules:
   - name: everything
     action: Allow
-    statements: ["*", BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL, ForeignData, Replication,
-      FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering, SecretCatalog, Lock,
+    statements: ["*", DDL, Truncate, Grant, BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL, ForeignData, Replication,
+      FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering, Inference, SecretCatalog, Lock,
       ServerControl, SideEffect, UnsafeSetting, Inference]
     tables: ["*.*"]
   predicates: Allow

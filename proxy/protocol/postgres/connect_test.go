@@ -1,0 +1,49 @@
+package postgres
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+// FuzzConnect lets a server say anything during authentication, SCRAM included:
+// connecting ends, with an error unless the server has really finished.
+func FuzzConnect(f *testing.F) {
+	sasl := wire.Message(nil, 'R', []byte("\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"))
+	first := wire.Message(nil, 'R', []byte("\x00\x00\x00\x0br=nonce,s=QSXCR+Q6sek8bf92,i=4096"))
+	final := wire.Message(nil, 'R', []byte("\x00\x00\x00\x0cv=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="))
+	f.Add(append(append(sasl, first...), final...))
+	f.Add(wire.Message(nil, 'R', []byte("\x00\x00\x00\x05salt")))
+	f.Add(wire.Message(nil, 'R', []byte("\x00\x00\x00\x03")))
+	f.Add(wire.ReadyForQuery(wire.BackendKeyData(wire.AuthenticationOk(nil), 1, []byte{1, 2, 3, 4}), 'I'))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		ours, theirs := net.Pipe()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			defer theirs.Close()
+			heard := make(chan struct{})
+			go func() { _, _ = io.Copy(io.Discard, theirs); close(heard) }()
+			_, _ = theirs.Write(script) // the client may hang up at any point of it
+			theirs.Close()
+			<-heard
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		up := &session.Upstream{Conn: ours, Host: "db", Port: 5432, Database: "shop", Credential: session.Credential{User: "u", Password: "p"}}
+		server, err := connect(ctx, up, map[string]string{})
+		if ctx.Err() != nil {
+			t.Fatal("connecting did not end by itself")
+		}
+		if (server == nil) != (err != nil) {
+			t.Fatal("neither a connection nor an error")
+		}
+		ours.Close()
+		<-served
+	})
+}
