@@ -220,7 +220,7 @@ func TestMasksAreOrderedBySpecificityThenStrictness(t *testing.T) {
 	p := &v1alpha1.AccessPolicy{}
 	p.Namespace, p.Name = "data", "p"
 	two, four := int32(2), int32(4)
-	for _, m := range []v1alpha1.Mask{
+	p.Spec.Masks = append(p.Spec.Masks, []v1alpha1.Mask{
 		{Tags: []v1alpha1.TagPattern{"*"}, Strategy: v1alpha1.MaskReveal},
 		{Tags: []v1alpha1.TagPattern{"pii/*"}, Strategy: v1alpha1.MaskHash},
 		{Tags: []v1alpha1.TagPattern{"pii/em*"}, Strategy: v1alpha1.MaskNull},
@@ -228,9 +228,7 @@ func TestMasksAreOrderedBySpecificityThenStrictness(t *testing.T) {
 		{Tags: []v1alpha1.TagPattern{"pii/email"}, Strategy: v1alpha1.MaskPartial, KeepFirst: &four},
 		{Tags: []v1alpha1.TagPattern{"pii/email"}, Strategy: v1alpha1.MaskPartial, KeepLast: &two},
 		{Tags: []v1alpha1.TagPattern{"*email"}, Strategy: v1alpha1.MaskDateTrunc}, // no unit: redacts
-	} {
-		p.Spec.Masks = append(p.Spec.Masks, m)
-	}
+	}...)
 	masks := compileMasks([]*v1alpha1.AccessPolicy{p})
 	if got := masks.Exact["pii/email"]; got.Strategy != "Partial" || got.Rule != "data/p masks[5]" {
 		t.Errorf("pii/email: got %+v", got)

@@ -27,7 +27,7 @@ func TestTheRegoLibraryPassesItsOwnTests(t *testing.T) {
 		}
 	}
 	compiler := ast.NewCompiler().WithCapabilities(Capabilities())
-	results, err := tester.NewRunner().SetCompiler(compiler).RaiseBuiltinErrors(true).Run(t.Context(), modules)
+	results, err := tester.NewRunner().SetCompiler(compiler).RaiseBuiltinErrors(true).SetModules(modules).RunTests(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func (m *array) appendText(dst, value []byte) ([]byte, bool) {
 	depth, last := 0, byte(0)
 	for i := 0; i < len(value); {
 		token := value[i]
-		fits := false
+		var fits bool
 		switch token {
 		case '{':
 			depth++

@@ -93,6 +93,9 @@ func BenchmarkCopyRowOfFiveColumnsOneMasked(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			m := mask.NewCopyMasker(mask.DefaultCopyFormat(c.kind), []mask.Masker{nil, text, nil, nil, nil})
 			dst, err := m.Append(make([]byte, 0, 512), []byte(c.head))
+			if err != nil {
+				b.Fatal(err)
+			}
 			row := []byte(c.row)
 			b.SetBytes(int64(len(row)))
 			b.ReportAllocs()

@@ -208,7 +208,9 @@ func (s Subject) recorded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Close()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
 	b.listener.Close()
 	b.sessions.Wait()
 	events := b.Recorder.Events()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
@@ -173,7 +174,7 @@ func TestHealthAndMetricsTellWhatIs(t *testing.T) {
 	r.metrics.Ended("data/test", access.Ended{Outcome: access.OutcomeDenied, Masked: 3})
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		r.Handler(r.metrics).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		r.Handler(r.metrics).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w.Code, w.Body.String()
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {

@@ -105,7 +105,7 @@ func lettersForDigits(s string) string {
 }
 
 // shapes are pieces of canaries that no other value of the schema has: they find halves and prefixes.
-var shapes = regexp.MustCompile(`10[0-6]-4|-45-6|5-6[0-2]\d\d|41111|\dcanary|@canary|canary\.ex|sk_can`)
+var shapes = regexp.MustCompile(`10[0-6]-4|-45-6|5-6[0-2]\d\d|41111111|\dcanary|@canary|canary\.ex|sk_can`)
 
 // found lists what gives secrets away in what a client received, at most a handful. Canaries that stand in the statement itself
 // are no news to the client and are left out.

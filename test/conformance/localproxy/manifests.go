@@ -33,7 +33,7 @@ spec:
     action: Allow
     statements: ["*", DDL, Truncate, Grant, BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL, ForeignData, Replication,
       FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering, Inference, SecretCatalog, Lock,
-      ServerControl, SideEffect, UnsafeSetting, Inference]
+      ServerControl, SideEffect, UnsafeSetting]
     tables: ["*.*"]
   predicates: Allow
 ---

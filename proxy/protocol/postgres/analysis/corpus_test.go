@@ -1,6 +1,7 @@
 package analysis_test
 
 import (
+	"errors"
 	"context"
 	"flag"
 	"fmt"
@@ -78,7 +79,11 @@ func rows(t testing.TB, file string) []row {
 func facts(text string, st *analysis.State, cat *catalog.Snapshot) string {
 	result, err := analysis.Analyze(text, st, cat, analysis.Options{})
 	if err != nil {
-		return fmt.Sprintf("  refused %s: %s\n", err.(*analysis.Refusal).Code, err)
+		var refusal *analysis.Refusal
+		if !errors.As(err, &refusal) {
+			return fmt.Sprintf("  failed: %s\n", err)
+		}
+		return fmt.Sprintf("  refused %s: %s\n", refusal.Code, err)
 	}
 	var b strings.Builder
 	for _, s := range result.Statements {

@@ -345,12 +345,12 @@ func (c *Conn) bindNamed() error {
 
 // bindEnd registers the portal that a Bind made.
 func (c *Conn) bindEnd() error {
-	name, statement := c.bind.target()
 	b := c.bind
 	c.bind = nil
 	if b.step == bindNames {
 		return broken("invalid Bind message")
 	}
+	name, statement := b.target()
 	a := &answer{owed: owedBind}
 	of := c.names.prepared[statement]
 	a.stmts = merged(of)
