@@ -1,8 +1,8 @@
 package mask_test
 
 import (
-	"errors"
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/proxy/mask"

@@ -1,8 +1,8 @@
 package analysis_test
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"

@@ -67,9 +67,11 @@ func (c *Conn) skipToSync(a *answer, ended access.Ended) error {
 // copyFailed marks every Sync in flight as one that may go unanswered: which of
 // them the server swallowed as COPY data before the error cannot be known.
 func (c *Conn) copyFailed() {
+	uncertain := false
 	for i := c.owe.first; i < len(c.owe.items); i++ {
-		if a := c.owe.items[i]; a.owed == owedSync && i+1 < len(c.owe.items) {
-			a.maybe = true
+		if a := c.owe.items[i]; a.owed == owedSync {
+			uncertain = uncertain || a.maybe
+			a.maybe = uncertain
 		}
 	}
 }

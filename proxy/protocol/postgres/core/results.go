@@ -63,6 +63,9 @@ func (c *Conn) startResult(a *answer, fields []wire.Field) error {
 func (c *Conn) commandComplete(a *answer, kind byte, body []byte) error {
 	r := wire.Reader{Rest: body}
 	if kind == 'C' {
+		if c.copyIn {
+			c.swallowed()
+		}
 		a.tag = r.String()
 		c.confirm(a)
 	}
@@ -143,18 +146,27 @@ func (c *Conn) copyBegins(a *answer, kind byte, body []byte) error {
 	return nil
 }
 
-// swallowSyncs drops the Syncs directly behind a COPY FROM STDIN: the server reads
-// them as part of the COPY and ignores them (copyfromparse.c, CopyGetData).
+// swallowSyncs marks the Syncs directly behind a COPY FROM STDIN: the server reads
+// them as part of the COPY and ignores them (copyfromparse.c, CopyGetData), unless
+// the COPY has failed before.
 func (c *Conn) swallowSyncs() {
-	for w := c.owe.waiting(); len(w) > 0; w = c.owe.waiting() {
-		switch w[0].owed {
+	for _, w := range c.owe.waiting() {
+		switch w.owed {
 		case owedSync:
-			c.owe.remove(0)
+			w.maybe = true
 		case owedCopyEnd:
 			c.copyEnded = true
 			return
 		default:
 			return
 		}
+	}
+}
+
+// swallowed drops the Syncs that a COPY FROM STDIN has swallowed, now that it has
+// succeeded.
+func (c *Conn) swallowed() {
+	for w := c.owe.waiting(); len(w) > 0 && w[0].maybe; w = c.owe.waiting() {
+		c.owe.remove(0)
 	}
 }
