@@ -79,7 +79,7 @@ func psql(ctx context.Context, command string) *exec.Cmd {
 // describes are psql's ways of describing what is in a database. They send the largest catalog queries that any tool does.
 var describes = strings.Fields(`\d \d+ \dS \da \dA \dAc \dAf \dAo \dAp \db+ \dc \dC \dconfig \dd \dD \dD+ \ddp \dE \dE+ \des+ \det+ \deu+ \dew+ \df
 	\df+ \dfa \dfn \dft \dF \dF+ \dFd+ \dFp+ \dFt+ \dg \dg+ \di \di+ \dl \dL+ \dm \dm+ \dn \dn+ \do \dO \dp \dP \dP+ \drds \dRp+ \dRs \ds
-	\ds+ \dt \dt+ \dT \dT+ \dTS \du \du+ \dv \dv+ \dx \dx+ \dX \dy \l \l+ \z \sf \sv`)
+	\ds+ \dt \dt+ \dT \dT+ \dTS \du \du+ \dv \dv+ \dx \dx+ \dX \dy \l \z \sf \sv`)
 
 // describeOne are objects of seed.sql, each with what makes its description special.
 var describeOne = []string{

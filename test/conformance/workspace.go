@@ -84,12 +84,20 @@ func (w *workspace) runSuite(ctx context.Context, s suite) (bool, error) {
 			return false, err
 		}
 	}
+	if err := w.newDatabase(ctx, s.setup); err != nil {
+		return false, err
+	}
 	direct, err := w.runLeg(ctx, s, dir, "direct", w.directCommand)
 	if err != nil {
 		return false, err
 	}
 	if w.options.directOnly {
 		return true, printDirect(w.out, s.name, direct)
+	}
+	if !s.readsOnly {
+		if err := w.newDatabase(ctx, s.setup); err != nil {
+			return false, err
+		}
 	}
 	through, err := w.runLeg(ctx, s, dir, "through", w.throughCommand)
 	if err != nil {
@@ -98,12 +106,9 @@ func (w *workspace) runSuite(ctx context.Context, s suite) (bool, error) {
 	return printComparison(w.out, s.name, direct, through)
 }
 
-// runLeg makes the database new and runs the suite in a process of its own, which leaves its results in a file.
+// runLeg runs the suite in a process of its own, which leaves its results in a file.
 func (w *workspace) runLeg(ctx context.Context, s suite, dir, name string, command func(context.Context, ...string) (*exec.Cmd, error),
 ) (results, error) {
-	if err := w.newDatabase(ctx, s.setup); err != nil {
-		return nil, err
-	}
 	file := filepath.Join(dir, name+".json")
 	arguments := []string{w.self, legCommand, "-suite", s.name, "-dir", dir, "-out", file}
 	if w.options.short {

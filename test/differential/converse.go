@@ -40,11 +40,6 @@ var single = []statement{
 	{sql: "SAVEPOINT s"},
 	{sql: "ROLLBACK TO s"},
 	{sql: "RELEASE s"},
-	{sql: "DECLARE c CURSOR FOR SELECT id, note FROM diff_rows ORDER BY id"},
-	{sql: "FETCH 3 FROM c"},
-	{sql: "MOVE 2 IN c"},
-	{sql: "CLOSE c"},
-	{sql: "FETCH 2 FROM p1"},
 	{sql: "SET application_name = 'changed'"},
 	{sql: "SET application_name = 'differential'"},
 	{sql: "SHOW application_name"},
@@ -60,6 +55,12 @@ var single = []statement{
 	{sql: "COPY (SELECT 1/(30 - id) FROM diff_rows ORDER BY id) TO STDOUT"},
 	{sql: "LISTEN news"},
 	{sql: "UNLISTEN news"},
+}
+
+// named are statements about what another one made, if it did.
+var named = []string{
+	"DECLARE c CURSOR FOR SELECT id, note FROM diff_rows ORDER BY id", "FETCH 3 FROM c", "MOVE 2 IN c", "CLOSE c", "FETCH 2 FROM p1",
+	"PREPARE q AS SELECT id FROM diff_rows LIMIT 2", "EXECUTE q", "DEALLOCATE q",
 }
 
 // several are simple queries of more than one statement.
@@ -94,7 +95,9 @@ func converse(seed uint64) []step {
 	g.send("a temporary table", query("CREATE TEMP TABLE scratch (id int, note text)"))
 	for range 1 + g.r.IntN(6) {
 		g.mark()
-		switch g.r.IntN(6) {
+		switch g.r.IntN(7) {
+		case 6:
+			g.cursors()
 		case 0:
 			g.flushed()
 		case 1:
@@ -130,7 +133,10 @@ func (g *generator) mark() {
 
 // burst is a simple query, a COPY, or a group of extended messages that ends with Sync, or not yet.
 func (g *generator) burst() {
-	switch g.r.IntN(8) {
+	switch g.r.IntN(9) {
+	case 8:
+		sql := named[g.r.IntN(len(named))]
+		g.send("Query "+quoted(sql), query(sql))
 	case 0:
 		sql := several[g.r.IntN(len(several))]
 		g.send("Query "+quoted(sql), query(sql))
@@ -215,6 +221,19 @@ func (g *generator) flushed() {
 	g.send("Execute, Sync, wait", execute("", 0), syncMessage).await = "Z"
 }
 
+// cursors reaches SQL cursors and prepared statements by the extended protocol, and a portal by SQL, all of which exist.
+func (g *generator) cursors() {
+	g.send("BEGIN, DECLARE c, PREPARE q", query("BEGIN"), query("DECLARE c SCROLL CURSOR FOR SELECT id, note FROM diff_rows ORDER BY id"),
+		query("PREPARE q AS SELECT id FROM diff_rows LIMIT 2"))
+	g.send("Bind portal p1, Execute 2 rows", parse("", "SELECT id FROM diff_rows ORDER BY id"), bind("p1", "", nil), execute("p1", 2), syncMessage).tail = true
+	for range 1 + g.r.IntN(4) {
+		sql := []string{"FETCH 3 FROM c", "MOVE 2 IN c", "FETCH BACKWARD 1 FROM c", "FETCH 2 FROM p1", "EXECUTE q"}[g.r.IntN(5)]
+		g.send("Parse, Bind, Describe, Execute "+quoted(sql), parse("", sql), bind("", "", nil), describe('P', ""),
+			execute("", g.rows()), syncMessage).tail = true
+	}
+	g.send("CLOSE c, DEALLOCATE q, COMMIT", query("CLOSE c; DEALLOCATE q"), query("COMMIT")).tail = true
+}
+
 // copyTail is data, good or bad, and one of the ways to end a COPY; what a client may send meanwhile is thrown in.
 func (g *generator) copyTail(good, bad string, extended bool) (string, [][]byte) {
 	var messages [][]byte
@@ -253,7 +272,7 @@ func (g *generator) simpleCopyIn(wait bool) {
 	if wait {
 		start.await = "GE"
 	}
-	g.send(text, tail...)
+	g.send(text, tail...).tail = true
 }
 
 // extendedCopyIn copies in by the extended protocol. It needs a known state before, and leaves no unnamed COPY statement behind that
@@ -262,8 +281,8 @@ func (g *generator) extendedCopyIn() {
 	one := copyIn[g.r.IntN(len(copyIn))]
 	text, tail := g.copyTail(one.good, one.bad, true)
 	g.send("Parse, Bind, Execute "+quoted(one.sql), parse("", one.sql), bind("", "", nil), execute("", 0))
-	g.send(text+", Sync", append(tail, syncMessage)...)
-	g.send("Parse, Bind, Sync", parse("", "SELECT 6"), bind("", "", nil), syncMessage)
+	g.send(text+", Sync", append(tail, syncMessage)...).tail = true
+	g.send("Parse, Bind, Sync", parse("", "SELECT 6"), bind("", "", nil), syncMessage).tail = true
 }
 
 func quoted(sql string) string { return fmt.Sprintf("%.60q", sql) }

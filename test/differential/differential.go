@@ -7,7 +7,6 @@
 package differential
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -71,11 +70,18 @@ func compareSteps(ctx context.Context, direct, through Target, steps []step) (st
 // reducePatience bounds the reduction: a conversation that hangs takes its time at each try.
 const reducePatience = 30 * time.Second
 
-// reduce leaves out one step after the other as long as the answers still differ.
+// reduce leaves out one step after the other, with its tail, as long as the answers still differ.
 func reduce(ctx context.Context, direct, through Target, steps []step, what string) ([]step, string) {
 	deadline := time.Now().Add(reducePatience)
 	for i := len(steps) - 1; i >= 0 && time.Now().Before(deadline); i-- {
-		fewer := append(append([]step{}, steps[:i]...), steps[i+1:]...)
+		if steps[i].tail {
+			continue
+		}
+		end := i + 1
+		for end < len(steps) && steps[end].tail {
+			end++
+		}
+		fewer := append(append([]step{}, steps[:i]...), steps[end:]...)
 		if still, err := compareSteps(ctx, direct, through, fewer); err == nil && still != "" {
 			steps, what = fewer, still
 		}
@@ -89,7 +95,7 @@ func firstDifference(direct, through answer) string {
 	}
 	mine, theirs := normalize(direct.frames), normalize(through.frames)
 	for i := range max(len(mine), len(theirs)) {
-		if i < len(mine) && i < len(theirs) && mine[i].kind == theirs[i].kind && bytes.Equal(mine[i].body, theirs[i].body) {
+		if i < len(mine) && i < len(theirs) && mine[i].same(theirs[i]) {
 			continue
 		}
 		return fmt.Sprintf("message %d of %d direct, %d through:\n  direct:  %s\n  through: %s", i, len(mine), len(theirs), at(mine, i), at(theirs, i))

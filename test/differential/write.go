@@ -17,6 +17,8 @@ type step struct {
 	// await are message types, one of which must have come after the step was sent; "" sends on at once. After an error, which the
 	// server answers by nothing more up to Sync, only ReadyForQuery is waited for.
 	await string
+	// tail is a step without which the one before would not be legal: the data of a COPY.
+	tail bool
 	// mark is text that a DataRow must hold before the client sends on; "" for none.
 	mark string
 }

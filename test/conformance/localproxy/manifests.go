@@ -31,9 +31,9 @@ spec:
   rules:
   - name: everything
     action: Allow
-    statements: ["*", DDL, Truncate, Grant, BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL, ForeignData, Replication,
-      FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering, Inference, SecretCatalog, Lock,
-      ServerControl, SideEffect, UnsafeSetting]
+    statements: ["*", DDL, Truncate, Grant, BulkSelect, UnboundedUpdate, UnboundedDelete, Program, File, LargeObject, DynamicSQL,
+      ForeignData, Replication, FunctionCall, UnknownFunction, Identity, ParserSetting, Procedural, Extension, Notify, Laundering,
+      Inference, SecretCatalog, Lock, ServerControl, SideEffect, UnsafeSetting]
     tables: ["*.*"]
   predicates: Allow
 ---
