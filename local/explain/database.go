@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidewaiter/tidewaiter/local"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 )
 
 // database is what explain asks of the data source. Each of its two connections is made when first needed.
@@ -96,21 +96,10 @@ func (d *database) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, d.unreachable(err)
 	}
-	cfg, err := pgconn.ParseConfig("sslmode=disable")
-	if err != nil {
-		return nil, errors.Join(err, up.Conn.Close())
-	}
-	// Everything that the environment could have said is set here.
-	cfg.Host, cfg.Port, cfg.Database = up.Host, up.Port, up.Database
-	cfg.User, cfg.Password = up.Credential.User, up.Credential.Password
-	cfg.TLSConfig, cfg.Fallbacks, cfg.ValidateConnect, cfg.AfterConnect = up.TLS, nil, nil, nil
-	cfg.RuntimeParams = map[string]string{
+	conn, err := login.Connect(ctx, up, map[string]string{
 		"application_name": "tidewaiter explain", "default_transaction_read_only": "on",
 		"client_encoding": "UTF8", "standard_conforming_strings": "on", "backslash_quote": "safe_encoding",
-	}
-	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return up.Conn, nil }
-	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	})
 	if err != nil {
 		_ = up.Conn.Close() // it is given up either way
 		return nil, d.refused(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -99,7 +100,7 @@ func (c *catalogCache) connect(ctx context.Context, s *session.Session) error {
 	for name, value := range pinned {
 		settings[name] = value
 	}
-	conn, err := dialPgconn(ctx, up, settings)
+	conn, err := login.Connect(ctx, up, settings)
 	if err != nil {
 		up.Conn.Close()
 		return upstreamError(c.dataSource, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
@@ -106,11 +107,9 @@ func (c *conversation) Refuse(d *access.Denial) error {
 	return err
 }
 
-// connect authenticates on a fresh upstream connection. pgconn speaks the startup
-// and all of PostgreSQL's password methods: cleartext, md5, SCRAM-SHA-256 and,
-// inside of TLS, SCRAM-SHA-256-PLUS.
+// connect authenticates on a fresh upstream connection and takes the bare session.
 func connect(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.HijackedConn, error) {
-	conn, err := dialPgconn(ctx, up, settings)
+	conn, err := login.Connect(ctx, up, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -123,21 +122,6 @@ func connect(ctx context.Context, up *session.Upstream, settings map[string]stri
 		return nil, fmt.Errorf("the server sent %d bytes unasked", n)
 	}
 	return server, nil
-}
-
-func dialPgconn(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.PgConn, error) {
-	cfg, err := pgconn.ParseConfig("sslmode=disable")
-	if err != nil {
-		return nil, err
-	}
-	// Everything that the environment could have said is set here.
-	cfg.Host, cfg.Port, cfg.Database = up.Host, up.Port, up.Database
-	cfg.User, cfg.Password = up.Credential.User, up.Credential.Password
-	cfg.TLSConfig, cfg.Fallbacks, cfg.RuntimeParams = up.TLS, nil, settings
-	cfg.ValidateConnect, cfg.AfterConnect = nil, nil
-	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return up.Conn, nil }
-	return pgconn.ConnectConfig(ctx, cfg)
 }
 
 // upstreamError words a failed connection. That the credential was refused is told
