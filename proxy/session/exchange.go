@@ -156,9 +156,10 @@ func (s *Server) WriteFrom(o *Outbox) error {
 	return err
 }
 
-// Interrupt makes pending and later reads return at once, so that a relay can
-// end. Writes go on.
-func (s *Server) Interrupt() error { return s.conn.SetReadDeadline(time.Unix(1, 0)) }
+// Interrupt makes pending and later reads and writes return at once, so that a
+// relay can end, whatever the server does: one that takes nothing more would
+// otherwise hold its session, and with it the proxy's end, for as long as it likes.
+func (s *Server) Interrupt() error { return s.conn.SetDeadline(time.Unix(1, 0)) }
 
 // CloseWrite ends the upstream direction where the transport can, so that the
 // server sees the end of what was sent.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/goleak"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/identity"
@@ -84,10 +85,21 @@ type proxy struct {
 }
 
 type config struct {
-	decider session.Decider
-	tags    map[string]string // column pattern -> tag
-	engine  func(*postgres.Options)
-	sql     string
+	decider  session.Decider
+	tags     map[string]string // column pattern -> tag
+	engine   func(*postgres.Options)
+	sql      string
+	server   *postgrestest.Server // nil: the shared one, with a database of the test's own
+	database string               // of server
+	dialer   func(session.Dialer) session.Dialer
+}
+
+// through puts the test's own dialer in front of the real one.
+func (c config) through(d session.Dialer) session.Dialer {
+	if c.dialer == nil {
+		return d
+	}
+	return c.dialer(d)
 }
 
 const shopSQL = `
@@ -107,8 +119,12 @@ func start(t *testing.T, c config) *proxy {
 	if c.sql == "" {
 		c.sql = shopSQL
 	}
-	srv := postgrestest.Shared(t)
-	p := &proxy{server: srv, db: srv.NewDatabase(t, c.sql), record: &memory{}}
+	srv := c.server
+	if srv == nil {
+		srv = postgrestest.Shared(t)
+		c.database = srv.NewDatabase(t, c.sql)
+	}
+	p := &proxy{server: srv, db: c.database, record: &memory{}}
 	opt := postgres.Options{DataSource: "data/shop", Database: p.db}
 	for col, tag := range c.tags {
 		opt.Classifications = append(opt.Classifications, catalog.Classification{Columns: []string{col}, Tags: []string{tag}})
@@ -123,15 +139,18 @@ func start(t *testing.T, c config) *proxy {
 	}
 	up.Use(session.Credential{User: srv.Superuser, Password: srv.Password})
 	pipe := &session.Pipeline{
-		DataSource: "data/shop", Protocol: p.engine, Dialer: up, Decider: c.decider, Recorder: p.record, Budgets: &session.Budgets{},
+		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: p.record, Budgets: &session.Budgets{},
 		Identifier: identity.Fixed{Identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}},
 	}
 	p.serve(t, pipe)
 	return p
 }
 
+// serve runs a pipeline until the test ends, and then makes sure that no goroutine
+// is left of it.
 func (p *proxy) serve(t *testing.T, pipe *session.Pipeline) {
 	t.Helper()
+	before := goleak.IgnoreCurrent()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +180,7 @@ func (p *proxy) serve(t *testing.T, pipe *session.Pipeline) {
 		cancel()
 		all.Wait()
 		p.engine.Close()
+		goleak.VerifyNone(t, before) // whatever a test has done to its sessions
 	})
 }
 

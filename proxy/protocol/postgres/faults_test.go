@@ -5,7 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +17,8 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 func query(t *testing.T, conn *pgconn.PgConn, sql string) string {
@@ -37,40 +43,223 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-func TestAServerThatDiesInMidResultIsTold(t *testing.T) {
-	p := start(t, config{tags: shopTags})
-	conn := p.raw(t)
-	admin := p.connect(t)
-	send(t, conn, wire.Query(nil, "select g, pg_sleep(0.0001), pg_backend_pid() from generate_series(1, 100000000) g"))
-	kind, _ := message(t, conn)
-	for kind != 'D' {
-		kind, _ = message(t, conn)
-	}
-	query(t, admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%100000000%' and pid <> pg_backend_pid()")
-	for kind != 'E' {
-		kind, _ = message(t, conn)
+// hundredMillion is a result that nobody waits for to end.
+const hundredMillion = "select generate_series(1, 100000000), repeat('x', 100)"
+
+// untilKind reads messages up to one of a type and returns that.
+func untilKind(t *testing.T, conn net.Conn, want byte) string {
+	t.Helper()
+	for {
+		if kind, body := message(t, conn); kind == want {
+			return string(body)
+		}
 	}
 }
 
-func TestAClientGoneInMidCopyLeavesNothing(t *testing.T) {
+func TestASessionThatTheServerEndsInMidResultGetsTheServersOwnWords(t *testing.T) {
 	p := start(t, config{tags: shopTags})
 	conn := p.raw(t)
-	send(t, conn, wire.Query(nil, "copy orders from stdin"))
-	if kind, _ := message(t, conn); kind != 'G' {
-		t.Fatalf("got %q", kind)
-	}
-	send(t, conn, wire.Message(nil, 'd', []byte("4711\t1\n")))
-	conn.Close()
 	admin := p.connect(t)
+	send(t, conn, wire.Query(nil, hundredMillion))
+	untilKind(t, conn, 'D')
+	query(t, admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%100000000%' and pid <> pg_backend_pid()")
+	if said := untilKind(t, conn, 'E'); !strings.Contains(said, "C57P01") || !strings.Contains(said, "SFATAL") {
+		t.Errorf("the client was told %q", said)
+	}
+	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+		t.Errorf("after the end came %q, %v", rest, err)
+	}
+	if closed := p.closed(t); !strings.Contains(closed.Reason, "the server closed the connection") {
+		t.Errorf("the record says that it ended because %s", closed.Reason)
+	}
+}
+
+func TestAServerKilledInMidResultIsTold(t *testing.T) {
+	srv, err := postgrestest.Start(context.Background(), postgrestest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = srv.Stop() }()
+	if err := srv.CreateDatabase(context.Background(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, config{server: srv, database: "shop"})
+	conn := p.raw(t)
+	send(t, conn, wire.Query(nil, hundredMillion))
+	untilKind(t, conn, 'D')
+	if err := srv.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The kill may cut a row in two. Then nothing but the end of the connection can be told.
+	var out bytes.Buffer
+	if _, err := io.Copy(&tail{to: &out}, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatal(err)
+	}
+	if said := out.String(); strings.Contains(said, "SFATAL") && !strings.Contains(said, "C08006\x00Mtidewaiter: the server closed the connection unexpectedly") {
+		t.Errorf("the client was told %q", said)
+	}
+	if closed := p.closed(t); !strings.Contains(closed.Reason, "the server closed the connection") && !strings.Contains(closed.Reason, "reset") {
+		t.Errorf("the record says that it ended because %s", closed.Reason)
+	}
+	_, err = pgconn.Connect(context.Background(), p.dsn())
+	var pg *pgconn.PgError
+	if !asPgError(err, &pg) || pg.Severity != "FATAL" || !strings.Contains(pg.Message, "could not be reached") {
+		t.Errorf("the next client was told %v", err)
+	}
+}
+
+// tail keeps the end of what is written.
+type tail struct{ to *bytes.Buffer }
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.to.Write(p)
+	if extra := w.to.Len() - 4096; extra > 0 {
+		w.to.Next(extra)
+	}
+	return len(p), nil
+}
+
+// closed waits for the end of a session in the record and returns it.
+func (p *proxy) closed(t *testing.T) access.Closed {
+	t.Helper()
+	var out *access.Closed
+	until(t, "the session is recorded to its end", func() bool {
+		p.record.mu.Lock()
+		defer p.record.mu.Unlock()
+		for _, e := range p.record.events {
+			if e.Closed != nil {
+				out = e.Closed
+			}
+		}
+		return out != nil
+	})
+	return *out
+}
+
+// nobodyElse waits until the server has no session of the test's database but admin.
+func nobodyElse(t *testing.T, admin *pgconn.PgConn) {
+	t.Helper()
 	until(t, "the server's session ends", func() bool {
 		return query(t, admin, "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'tidewaiter catalog'") == "0"
 	})
-	if n := query(t, admin, "select count(*) from orders where id = 4711"); n != "0" {
-		t.Errorf("%s rows of the broken COPY stayed", n)
+}
+
+func TestAClientGoneInMidCopyLeavesNothing(t *testing.T) {
+	for _, end := range []string{"closed", "reset"} {
+		t.Run("in, "+end, func(t *testing.T) {
+			p := start(t, config{tags: shopTags})
+			conn := p.raw(t)
+			send(t, conn, wire.Query(nil, "copy orders from stdin"))
+			if kind, _ := message(t, conn); kind != 'G' {
+				t.Fatalf("got %q", kind)
+			}
+			send(t, conn, wire.Message(nil, 'd', []byte("4711\t1\n")))
+			leave(t, conn, end)
+			admin := p.connect(t)
+			nobodyElse(t, admin)
+			if n := query(t, admin, "select count(*) from orders where id = 4711"); n != "0" {
+				t.Errorf("%s rows of the broken COPY stayed", n)
+			}
+		})
+		t.Run("in, "+end+" within a message", func(t *testing.T) {
+			p := start(t, config{tags: shopTags})
+			conn := p.raw(t)
+			send(t, conn, wire.Query(nil, "copy orders from stdin"))
+			untilKind(t, conn, 'G')
+			send(t, conn, []byte{'d', 0, 1, 0, 0, '4', '7', '1'})
+			leave(t, conn, end)
+			nobodyElse(t, p.connect(t))
+		})
+		t.Run("out, "+end, func(t *testing.T) {
+			p := start(t, config{tags: shopTags})
+			conn := p.raw(t)
+			send(t, conn, wire.Query(nil, "copy ("+hundredMillion+") to stdout"))
+			untilKind(t, conn, 'd')
+			leave(t, conn, end)
+			nobodyElse(t, p.connect(t))
+		})
 	}
 }
 
-func TestTheRecorderFailingInMidResultEndsTheSession(t *testing.T) {
+// leave ends a client's connection, as a program does that is done or one that crashed.
+func leave(t *testing.T, conn net.Conn, how string) {
+	t.Helper()
+	if how == "reset" {
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dammed is a connection to a server that stops taking anything once it is shut.
+type dammed struct {
+	net.Conn // our end of a pipe
+	server   net.Conn
+	shut     atomic.Bool
+	stuck    chan struct{} // closed once a write has begun that will not end
+}
+
+func (d *dammed) Close() error {
+	return errors.Join(d.server.Close(), d.Conn.Close())
+}
+
+// pump takes what is written byte by byte, so that a write lasts until the server has all of it.
+func (d *dammed) pump(from net.Conn) {
+	var b [1]byte
+	for {
+		if _, err := from.Read(b[:]); err != nil {
+			return
+		}
+		if d.shut.Load() {
+			close(d.stuck)
+			return
+		}
+		if _, err := d.server.Write(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+// damming dams the first connection that is made, which is a session's.
+type damming struct {
+	session.Dialer
+	first chan *dammed
+}
+
+func (d damming) Dial(ctx context.Context, id access.Identity) (*session.Upstream, error) {
+	up, err := d.Dialer.Dial(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	conn := &dammed{Conn: ours, server: up.Conn, stuck: make(chan struct{})}
+	select {
+	case d.first <- conn:
+		go conn.pump(theirs)
+		go func() { _, _ = io.Copy(theirs, conn.server) }() // ends with either side
+		up.Conn = conn
+	default:
+	}
+	return up, nil
+}
+
+// The end of the test cuts the session off, as the end of the drain timeout does, and waits for it.
+func TestASessionWhoseServerTakesNothingMoreCanBeCutOff(t *testing.T) {
+	first := make(chan *dammed, 1)
+	p := start(t, config{dialer: func(d session.Dialer) session.Dialer { return damming{d, first} }})
+	conn := p.raw(t)
+	send(t, conn, wire.Query(nil, "copy orders from stdin"))
+	untilKind(t, conn, 'G')
+	server := <-first
+	server.shut.Store(true)
+	send(t, conn, wire.Message(nil, 'd', []byte("4711\t1\n")))
+	<-server.stuck
+}
+
+func TestWhatCannotBeRecordedIsRefusedAndTheConnectionGoesOn(t *testing.T) {
 	p := start(t, config{engine: func(o *postgresOptions) { o.Core.RecordRows = true }})
 	conn := p.connect(t)
 	query(t, conn, "select 1")
@@ -83,6 +272,26 @@ func TestTheRecorderFailingInMidResultEndsTheSession(t *testing.T) {
 	p.record.set(nil)
 	if got := query(t, conn, "select 'again'"); got != "again" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheRecorderFailingInMidResultEndsTheSession(t *testing.T) {
+	for _, sql := range []string{hundredMillion, "copy (" + hundredMillion + ") to stdout"} {
+		p := start(t, config{tags: shopTags, engine: func(o *postgresOptions) { o.Core.RecordRows = true }})
+		conn := p.raw(t)
+		send(t, conn, wire.Query(nil, sql))
+		for kind := byte(0); kind != 'D' && kind != 'd'; {
+			kind, _ = message(t, conn)
+		}
+		p.record.set(errors.New("no space left on device"))
+		if said := untilKind(t, conn, 'E'); !strings.Contains(said, "SFATAL") || !strings.Contains(said, "C58000") || strings.Contains(said, "no space") {
+			t.Errorf("the client was told %q", said)
+		}
+		if rest, _ := io.ReadAll(conn); len(rest) > 0 {
+			t.Errorf("after the end came %d bytes", len(rest))
+		}
+		p.record.set(nil)
+		nobodyElse(t, p.connect(t))
 	}
 }
 

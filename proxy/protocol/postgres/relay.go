@@ -308,8 +308,14 @@ func (r *relay) farewell(err error) error {
 	return err
 }
 
-// lost tells the client that the server is gone.
+// lost tells the client that the server is gone, unless the server has said so.
 func (r *relay) lost() {
+	r.mu.Lock()
+	told := r.core.ServerSaidFarewell()
+	r.mu.Unlock()
+	if told {
+		return
+	}
 	r.tell(&wire.Error{
 		Severity: "FATAL", Code: "08006", Message: "tidewaiter: the server closed the connection unexpectedly",
 		Hint: "What ran may or may not have happened; connect again and look.",

@@ -29,10 +29,11 @@ const (
 	maxStartup = 10_000
 )
 
-// opening reads what a client says before its session. It never reads a byte more
-// than the message it is in: whatever a client, or someone in between, sends in
-// plain text behind an SSLRequest is then taken for the TLS handshake and fails
-// there, instead of being believed after it (CVE-2021-23214).
+// opening reads what a client says before its session. Nothing that came in plain
+// text behind an SSLRequest is ever believed after the handshake (CVE-2021-23214):
+// what is there with the request refuses it, as in PostgreSQL, and what comes later
+// is taken for the handshake and fails there, since no byte more is read than the
+// message has.
 type opening struct {
 	conn  net.Conn
 	tls   *tls.Config
@@ -115,9 +116,31 @@ func (o *opening) message() ([]byte, error) {
 	if size < 8 || size > maxStartup {
 		return nil, o.fatal("08P01", "invalid length of startup packet")
 	}
+	if size == 8 {
+		return o.request()
+	}
 	body := make([]byte, size-4)
 	_, err := io.ReadFull(o.conn, body)
 	return body, err
+}
+
+// request reads the rest of a request for encryption: a message of this size is
+// nothing else. The client waits for its answer before it sends more, so that more
+// bytes are somebody's attempt to slip them in.
+func (o *opening) request() ([]byte, error) {
+	var body [64]byte
+	n, err := io.ReadAtLeast(o.conn, body[:], 4)
+	if err != nil {
+		return nil, err
+	}
+	if n > 4 {
+		what := "SSL request"
+		if binary.BigEndian.Uint32(body[:]) == codeGSS {
+			what = "GSSAPI encryption request"
+		}
+		return nil, o.fatal("08P01", "received unencrypted data after "+what)
+	}
+	return body[:4], nil
 }
 
 func (o *opening) encrypt(ctx context.Context) error {

@@ -148,10 +148,17 @@ func TestBadOpeningsAreTurnedAway(t *testing.T) {
 		"protocol 2.0":                {startupMessage(2<<16, "user", "me"), "unsupported frontend protocol"},
 		"no terminator":               {append(binary.BigEndian.AppendUint32(nil, 13), 0, 3, 0, 0, 'u', 's', 'e', 'r', 0), "invalid startup packet layout"},
 		"no user":                     {startupMessage(3<<16, "database", "x"), "no PostgreSQL user name"},
-		"another database":            {startupMessage(3<<16, "user", "me", "database", "postgres"), "database \"postgres\" does not exist"},
+		"another database":            {startupMessage(3<<16, "user", "me", "database", "postgres"), "C3D000\x00Mdatabase \"postgres\" does not exist"},
 		"replication":                 {startupMessage(3<<16, "user", "me", "database", p.db, "replication", "database"), "replication connections are not allowed"},
 		"options that are no setting": {startupMessage(3<<16, "user", "me", "database", p.db, "options", "-B 10"), "options"},
-		"a setting after GSS":         {append(request(gssRequest), startupMessage(3<<16, "user", "me", "database", "nope")...), "does not exist"},
+		"a startup message in one with GSSENCRequest": {
+			append(request(gssRequest), startupMessage(3<<16, "user", "me", "database", p.db)...),
+			"received unencrypted data after GSSAPI encryption request",
+		},
+		"a startup message in one with SSLRequest": {
+			append(request(sslRequest), startupMessage(3<<16, "user", "me", "database", p.db)...),
+			"received unencrypted data after SSL request",
+		},
 	} {
 		conn := p.dial(t)
 		send(t, conn, c.send)
@@ -211,12 +218,20 @@ func TestTLSIsOfferedWhereThereIsACertificate(t *testing.T) {
 			}
 		}
 	})
-	t.Run("plain text behind an SSLRequest is never believed", func(t *testing.T) {
+	t.Run("plain text in one with an SSLRequest is refused", func(t *testing.T) {
 		conn := p.dial(t)
 		send(t, conn, append(request(sslRequest), startupMessage(3<<16, "user", "mallory", "database", p.db)...))
+		if out, _ := io.ReadAll(conn); !bytes.Contains(out, []byte("received unencrypted data after SSL request")) {
+			t.Fatalf("got %q", out)
+		}
+	})
+	t.Run("plain text that comes after the answer is taken for the handshake", func(t *testing.T) {
+		conn := p.dial(t)
+		send(t, conn, request(sslRequest))
 		if a := answer(t, conn); a != 'S' {
 			t.Fatalf("answered %q", a)
 		}
+		send(t, conn, startupMessage(3<<16, "user", "mallory", "database", p.db))
 		if out, _ := io.ReadAll(conn); bytes.Contains(out, []byte{'Z', 0, 0, 0, 5}) {
 			t.Fatalf("it opened a session: %q", out)
 		}

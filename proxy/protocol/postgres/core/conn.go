@@ -61,6 +61,7 @@ type Conn struct {
 	cancel    bool // the driver must cancel what runs
 	canceling bool // a cancel request is under way
 	closed    bool // the client has said goodbye
+	farewell  bool // the client has the server's own word for why the connection ends
 	copyIn    bool // the head answer is taking COPY data
 	copyEnded bool // the client has ended the COPY that is under way
 	definers  int  // DDL statements under way
@@ -203,6 +204,10 @@ func (c *Conn) maskSpec(m access.Mask) mask.Spec {
 	}
 	return mask.Spec{Strategy: strategy, KeepDomain: m.KeepDomain, KeepFirst: m.KeepFirst, KeepLast: m.KeepLast, TruncateTo: m.TruncateTo, Key: c.set.MaskKey}
 }
+
+// ServerSaidFarewell reports whether the server has ended the connection with an
+// error of its own, which the client has got.
+func (c *Conn) ServerSaidFarewell() bool { return c.farewell }
 
 // BetweenMessages reports whether the client has been sent whole messages only,
 // so that another may follow.

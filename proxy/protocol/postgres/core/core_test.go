@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -204,6 +205,38 @@ func TestWhatDoesNotFitEndsTheConnection(t *testing.T) {
 	} {
 		if err := feed(newRig(t, Settings{}, nil)); err == nil {
 			t.Errorf("%s: the connection went on", name)
+		}
+	}
+}
+
+func TestNoRoomIsMadeForWhatALengthClaims(t *testing.T) {
+	for _, huge := range [][]byte{{0x7f, 0xff, 0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}, {0x3f, 0xff, 0xff, 0xff}} {
+		for kind := range 256 {
+			head := append([]byte{byte(kind)}, huge...)
+			for side, feed := range map[string]func(r *rig) error{
+				"client":          func(r *rig) error { return r.client(head) },
+				"server":          func(r *rig) error { return r.c.FromServer(head) },
+				"server, of rows": func(r *rig) error { return r.c.FromServer(join(wire.Message(nil, 'T', []byte{0, 0}), head)) },
+			} {
+				r := newRig(t, Settings{RecordRows: true}, nil)
+				if err := r.client(wire.Query(nil, "select 1")); err != nil {
+					t.Fatal(err)
+				}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				err := feed(r)
+				for range 4 { // an end, or patience with what comes
+					if err == nil && side == "client" {
+						err = r.client(make([]byte, 1<<10))
+					} else if err == nil {
+						err = r.c.FromServer(make([]byte, 1<<10))
+					}
+				}
+				runtime.ReadMemStats(&after)
+				if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+					t.Errorf("%q of the %s that claims 0x%x bytes: %d bytes were allocated (%v)", byte(kind), side, huge, grown, err)
+				}
+			}
 		}
 	}
 }

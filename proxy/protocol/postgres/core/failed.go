@@ -23,8 +23,12 @@ func (c *Conn) serverError(body []byte) error {
 	if show {
 		c.ToClient = out.Append(c.ToClient, 'E')
 	}
-	if a == nil || e.Severity == "FATAL" || e.Severity == "PANIC" {
+	if e.Severity == "FATAL" || e.Severity == "PANIC" {
+		c.farewell = show && out.Severity == e.Severity
 		return nil // the server ends the connection next
+	}
+	if a == nil {
+		return nil
 	}
 	ended := access.Ended{Outcome: access.OutcomeFailed, Code: out.Code, Message: out.Message}
 	switch a.owed {

@@ -18,6 +18,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
+// maxMessage bounds a message of the server, in bytes: pgconn makes room for as much
+// as the header claims. It is far more than any row of a catalog has.
+const maxMessage = 64 << 20
+
 // Connect authenticates on a fresh upstream connection with the upstream's own
 // credential, and gives the session the settings. The connection is the caller's
 // to close if it fails.
@@ -56,6 +60,7 @@ func parseWithoutEnvironment() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.MaxProtocolMessageBodyLen = maxMessage
 	cfg.Fallbacks, cfg.ValidateConnect, cfg.AfterConnect = nil, nil, nil
 	return cfg, nil
 }
