@@ -95,8 +95,12 @@ func listenLoopback() ([]net.Listener, int, error) {
 func listenSocket(dir string, port int) (net.Listener, error) {
 	path := filepath.Join(dir, ".s.PGSQL."+strconv.Itoa(port))
 	ln, err := net.Listen("unix", path)
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // the path is told already
+	}
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", path, err)
+		return nil, fmt.Errorf("the unix socket %s: %w: choose a folder that is there, is yours, and has a short name", path, err)
 	}
 	return ln, nil
 }

@@ -99,13 +99,22 @@ func (l *localCommand) run(ctx context.Context, command []string) error {
 		o.Log = slog.New(slog.NewTextHandler(l.err, nil))
 		warn(l.streams, o)
 	}
-	proxy, err := local.Start(ctx, o)
+	if l.dataSource != "" { // said before anything starts
+		if _, err := local.Attachable(o.Set, o.Subject, l.dataSource); err != nil {
+			return err
+		}
+	}
+	health, err := listenHealth(l.health)
 	if err != nil {
 		return err
 	}
+	proxy, err := local.Start(ctx, o)
+	if err != nil {
+		return errors.Join(err, closeHealth(health))
+	}
 	endpoint, err := proxy.Endpoint(l.dataSource)
 	if err == nil {
-		err = l.serve(ctx, proxy, endpoint, command)
+		err = l.serve(ctx, proxy, endpoint, health, command)
 	}
 	closeErr := proxy.Close()
 	if !l.quiet {
@@ -118,12 +127,8 @@ func (l *localCommand) run(ctx context.Context, command []string) error {
 }
 
 // serve runs the command, or stays until it is told to end.
-func (l *localCommand) serve(ctx context.Context, proxy *local.Proxy, endpoint local.Endpoint, command []string) error {
-	stop, err := serveHealth(l.health, proxy.Handler())
-	if err != nil {
-		return err
-	}
-	defer stop()
+func (l *localCommand) serve(ctx context.Context, proxy *local.Proxy, endpoint local.Endpoint, health net.Listener, command []string) error {
+	defer serveHealth(health, proxy.Handler())()
 	if len(command) > 0 {
 		return runCommand(command, childEnv(os.Environ(), endpoint.Env()), l.streams)
 	}
@@ -151,16 +156,35 @@ func printEndpoints(w io.Writer, endpoints []local.Endpoint) {
 	}
 }
 
-// serveHealth serves h on an address, empty for none, until stop is called.
-func serveHealth(address string, h http.Handler) (stop func(), err error) {
+// listenHealth listens on an address, empty for none.
+func listenHealth(address string) (net.Listener, error) {
 	if address == "" {
-		return func() {}, nil
+		return nil, nil
 	}
 	ln, err := net.Listen("tcp", address)
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // the address is told already
+	}
 	if err != nil {
-		return nil, fmt.Errorf("--health %s: %w", address, err)
+		return nil, fmt.Errorf("--health %s: %w: write a free address of this machine, such as 127.0.0.1:9090", address, err)
+	}
+	return ln, nil
+}
+
+func closeHealth(ln net.Listener) error {
+	if ln == nil {
+		return nil
+	}
+	return ln.Close()
+}
+
+// serveHealth serves h until stop is called; without a listener nothing.
+func serveHealth(ln net.Listener, h http.Handler) (stop func()) {
+	if ln == nil {
+		return func() {}
 	}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() { _ = s.Serve(ln) }() // ends with stop
-	return func() { _ = s.Close() }, nil
+	return func() { _ = s.Close() }
 }

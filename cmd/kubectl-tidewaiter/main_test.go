@@ -76,6 +76,8 @@ func TestAMistakeIsOneLineThatSaysWhatToDo(t *testing.T) {
 		{[]string{"local"}, "error: say where the manifests are: -f manifests/"},
 		{[]string{"local", "-f", "nowhere.yaml"}, "nowhere.yaml"},
 		{[]string{"local", "-f", "x", "psql"}, "error: write the command behind --: kubectl tidewaiter local -f … -- psql"},
+		{[]string{"local", "-f", "x", "--labels", "app=web,tier", "--", "true"}, `error: --labels: app=web,tier: "web,tier" is no value of a label`},
+		{[]string{"local", "-f", "x", "--namespace-labels", "a b=c"}, `error: --namespace-labels: "a b" is no key of a label`},
 		{[]string{"explain", "-f", "x", "select", "1"}, "error: write the statement as one argument"},
 		{[]string{"explain", "-f", manifests, "select 1"}, "spec.sepc"},
 		{[]string{"replay"}, "error: name one recording: kubectl tidewaiter replay FILE.twr"},

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/tidewaiter/tidewaiter/api/manifest"
 	"github.com/tidewaiter/tidewaiter/local"
@@ -48,6 +49,11 @@ func (m *manifestFlags) options(getenv func(string) string) (local.Options, erro
 	if len(m.files) == 0 {
 		return local.Options{}, errors.New("say where the manifests are: -f manifests/")
 	}
+	for flag, labels := range map[string]map[string]string{"--labels": m.labels, "--namespace-labels": m.namespaceLabels} {
+		if err := checkLabels(flag, labels); err != nil {
+			return local.Options{}, err
+		}
+	}
 	set, err := manifest.Load(m.files...)
 	if err != nil {
 		return local.Options{}, err
@@ -61,6 +67,19 @@ func (m *manifestFlags) options(getenv func(string) string) (local.Options, erro
 		o.Credential, err = credentialFrom(getenv)
 	}
 	return o, err
+}
+
+// checkLabels refuses what no pod and no namespace can have: a typing mistake would otherwise try somebody else's access.
+func checkLabels(flag string, labels map[string]string) error {
+	for key, value := range labels {
+		if wrong := validation.IsQualifiedName(key); len(wrong) > 0 {
+			return fmt.Errorf("%s: %q is no key of a label: %s", flag, key, wrong[0])
+		}
+		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
+			return fmt.Errorf("%s: %s=%s: %q is no value of a label: %s", flag, key, value, value, wrong[0])
+		}
+	}
+	return nil
 }
 
 // credentialFrom reads the credential from the environment, where neither `ps` nor the shell's history shows it.

@@ -83,17 +83,28 @@ func (r *Recorder) Events() []access.Event {
 // Tap is a Dialer that keeps what is sent upstream. It is safe for concurrent use.
 type Tap struct {
 	session.Dialer
-	mu   sync.Mutex
-	sent []byte
+	mu    sync.Mutex
+	sent  []byte
+	dials int
 }
 
 // Dial dials and taps the connection.
 func (t *Tap) Dial(ctx context.Context, id access.Identity) (*session.Upstream, error) {
+	t.mu.Lock()
+	t.dials++
+	t.mu.Unlock()
 	up, err := t.Dialer.Dial(ctx, id)
 	if err == nil {
 		up.Conn = &tapped{Conn: up.Conn, tap: t}
 	}
 	return up, err
+}
+
+// Dialed returns how many connections were asked for.
+func (t *Tap) Dialed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dials
 }
 
 // Sent returns everything sent upstream so far, of all connections.

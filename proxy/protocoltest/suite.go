@@ -3,6 +3,7 @@ package protocoltest
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -26,6 +27,8 @@ type Subject struct {
 	Dialer session.Dialer
 	// Connect opens a session as a client would.
 	Connect func(t *testing.T, address string) Client
+	// Opening is what a client sends first.
+	Opening []byte
 	// Harmless is a statement with an answer. Marked is another, which holds
 	// Marker, a text that appears nowhere else.
 	Harmless, Marked, Marker string
@@ -85,6 +88,7 @@ func Run(t *testing.T, s Subject) {
 			}
 		})
 	})
+	t.Run("a session that cannot be recorded reaches no server", s.unopened)
 	t.Run("an idle session ends when the proxy drains", s.drained)
 	t.Run("every session has a beginning, an intent before its end, and a close", s.recorded)
 }
@@ -195,6 +199,33 @@ func (s Subject) drained(t *testing.T) {
 	case <-done:
 	case <-time.After(patience):
 		t.Fatal("the session did not end")
+	}
+	events := b.Recorder.Events()
+	if last := events[len(events)-1]; last.Closed == nil || last.Closed.Reason != session.ErrDrained.Error() {
+		t.Errorf("the record does not say that it was the proxy who ended the session: %+v", last.Closed)
+	}
+}
+
+// unopened makes sure that a session whose record cannot be begun opens nothing.
+func (s Subject) unopened(t *testing.T) {
+	b := s.Start(t, func(*Recorder) Decide { return Allow })
+	b.Recorder.Fail(errors.New("disk full"))
+	conn, err := net.Dial("tcp", b.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(s.Opening); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil { // until the proxy ends it
+		t.Fatal(err)
+	}
+	if sent := b.Tap.Sent(); sent != "" || b.Tap.Dialed() != 0 {
+		t.Fatalf("%d connections were opened upstream, and %q sent", b.Tap.Dialed(), sent)
 	}
 }
 

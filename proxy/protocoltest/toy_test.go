@@ -61,7 +61,12 @@ func (c *toyConversation) Relay(ctx context.Context, s *session.Session) error {
 	for {
 		line, err := c.in.ReadString('\n')
 		if err != nil {
-			return nil
+			select {
+			case <-s.Draining():
+				return session.ErrDrained
+			default:
+				return nil
+			}
 		}
 		if err := c.statement(ctx, s, server, line); err != nil {
 			return err
@@ -159,7 +164,7 @@ func (c *toyClient) Close() error { return c.conn.Close() }
 func TestTheToyProtocolPassesTheSuite(t *testing.T) {
 	protocoltest.Run(t, protocoltest.Subject{
 		Protocol: func(*testing.T) session.Protocol { return toy{} }, Dialer: echo{}, Connect: connectToy,
-		Harmless: "GET apples", Marked: "GET marzipan", Marker: "marzipan",
+		Opening: []byte("HELLO me\n"), Harmless: "GET apples", Marked: "GET marzipan", Marker: "marzipan",
 	})
 }
 

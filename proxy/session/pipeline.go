@@ -16,6 +16,13 @@ import (
 // connection and says nothing, a server that does not answer.
 const openTimeout = 30 * time.Second
 
+// ErrDrained is what Relay returns when it has ended a session because of
+// Session.Draining, and nothing has gone wrong.
+var ErrDrained = errors.New("the proxy stopped")
+
+// errCutOff is why a session ends that has outlived the drain timeout.
+var errCutOff = errors.New("the proxy stopped, and cut off what was under way")
+
 // Pipeline takes connections for one data source through every stage. All
 // stages but Approver and Observer are required. It is safe for concurrent use.
 type Pipeline struct {
@@ -87,9 +94,15 @@ func (p *Pipeline) session(ctx, opening context.Context, client net.Conn, conv C
 		p.Observer.Opened(p.DataSource)
 	}
 	err = p.relay(ctx, opening, s, conv)
+	if err != nil && ctx.Err() != nil {
+		err = errCutOff // whatever it was that the end of the context broke
+	}
 	reason := "the client ended the session"
 	if err != nil {
 		reason = err.Error()
+	}
+	if errors.Is(err, ErrDrained) {
+		err = nil
 	}
 	return errors.Join(err, s.close(reason))
 }

@@ -41,7 +41,7 @@ type Conversation interface {
 	// connection to read from and write to from now on.
 	Open(ctx context.Context, s *Session, up *Upstream) (net.Conn, error)
 	// Relay moves traffic until either side ends, the context ends, or
-	// Session.Draining closes and nothing is under way.
+	// Session.Draining closes and nothing is under way; then it returns ErrDrained.
 	Relay(ctx context.Context, s *Session) error
 	// Refuse answers the client with d, as an ordinary error of the protocol.
 	Refuse(d *access.Denial) error

@@ -74,7 +74,7 @@ func (p *replayer) opened(t time.Time, o *access.Opened) {
 		claims += "; settings " + settings
 	}
 	p.field("Claims", claims+"  (the client's own words)")
-	p.field("Client", o.Client)
+	p.field("Client", clientAddress(o.Client))
 	p.day = t.UTC().Format(time.DateOnly)
 	p.field("Opened", p.day+" "+clock(t)+"  (times are UTC)")
 	p.line(plainly, "")
@@ -171,3 +171,12 @@ func (p *replayer) beneath(t tone, text string) {
 
 // clock is a time of the day in UTC.
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
+// clientAddress is a client's address as a person reads it: one on a unix socket
+// mostly has no name, which the system writes as "@".
+func clientAddress(address string) string {
+	if address == "@" {
+		return "on a unix socket"
+	}
+	return address
+}

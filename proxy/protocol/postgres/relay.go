@@ -37,6 +37,7 @@ type relay struct {
 	core    *core.Conn
 	over    bool
 	drain   bool
+	drained bool // the session was ended because of drain
 
 	halfClosed bool // the client sends no more, but may still read
 
@@ -74,6 +75,9 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	r.cancels.Wait()
 	r.mu.Lock()
 	r.core.End()
+	if err == nil && r.drained {
+		err = session.ErrDrained
+	}
 	r.mu.Unlock()
 	return err
 }
@@ -327,6 +331,9 @@ func (r *relay) leave() {
 	e := core.Render(&access.Denial{Code: access.CodeShutdown, What: "tidewaiter: terminating connection because the proxy is stopping"})
 	e.Severity = "FATAL"
 	r.tell(e)
+	r.mu.Lock()
+	r.drained = true
+	r.mu.Unlock()
 	r.interrupt()
 }
 

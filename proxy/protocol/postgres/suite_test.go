@@ -69,6 +69,7 @@ func TestTheEnginePassesTheProtocolSuite(t *testing.T) {
 					}
 					return pgClient{conn, extended}
 				},
+				Opening:  startupMessage(3<<16, "user", "agent", "database", db),
 				Harmless: "select 'apples'", Marked: "select 'marzipan'", Marker: "marzipan",
 			})
 		})
