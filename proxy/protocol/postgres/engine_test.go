@@ -92,6 +92,7 @@ type config struct {
 	server   *postgrestest.Server // nil: the shared one, with a database of the test's own
 	database string               // of server
 	dialer   func(session.Dialer) session.Dialer
+	recorder session.Recorder // nil: in memory
 }
 
 // through puts the test's own dialer in front of the real one.
@@ -125,6 +126,9 @@ func start(t *testing.T, c config) *proxy {
 		c.database = srv.NewDatabase(t, c.sql)
 	}
 	p := &proxy{server: srv, db: c.database, record: &memory{}}
+	if c.recorder == nil {
+		c.recorder = p.record
+	}
 	opt := postgres.Options{DataSource: "data/shop", Database: p.db}
 	for col, tag := range c.tags {
 		opt.Classifications = append(opt.Classifications, catalog.Classification{Columns: []string{col}, Tags: []string{tag}})
@@ -139,7 +143,7 @@ func start(t *testing.T, c config) *proxy {
 	}
 	up.Use(session.Credential{User: srv.Superuser, Password: srv.Password})
 	pipe := &session.Pipeline{
-		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: p.record, Budgets: &session.Budgets{},
+		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: c.recorder, Budgets: &session.Budgets{},
 		Identifier: identity.Fixed{Identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}},
 	}
 	p.serve(t, pipe)

@@ -13,7 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
 // maxGrowth is how much memory a large result may cost, in bytes.
@@ -50,6 +52,14 @@ func held() int64 {
 	metrics.Read(s)
 	return int64(s[0].Value.Uint64() + s[1].Value.Uint64())
 }
+
+// discard records nothing, where what is measured is the way there.
+type discard struct{}
+
+func (discard) Open(access.Opened) (session.Record, error) { return discard{}, nil }
+func (discard) Append(access.Event) error                  { return nil }
+func (discard) Location() string                           { return "nowhere" }
+func (discard) Close() error                               { return nil }
 
 // raw opens a session and hands over its bare connection.
 func (p *proxy) raw(t *testing.T) net.Conn {
@@ -95,7 +105,8 @@ func TestLargeResultsPassInConstantMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moves gigabytes")
 	}
-	p := start(t, config{tags: shopTags})
+	// Rows are recorded, as they are by default.
+	p := start(t, config{tags: shopTags, recorder: discard{}, engine: func(o *postgresOptions) { o.Core.RecordRows = true }})
 	for _, c := range []struct {
 		name, sql string
 		least     int64
@@ -103,6 +114,7 @@ func TestLargeResultsPassInConstantMemory(t *testing.T) {
 		{"a value of nearly 1 GB", "select repeat('x', 1000000000)", 1_000_000_000},
 		{"a million rows", "select g, g::text, md5(g::text), now(), 'abcdefghij' from generate_series(1, 1000000) g", 60_000_000},
 		{"a million rows by COPY", "copy (select g, md5(g::text) from generate_series(1, 1000000) g) to stdout", 39_000_000},
+		{"a value of nearly 1 GB by COPY", "copy (select repeat('x', 1000000000)) to stdout", 1_000_000_000},
 		{"a million masked rows", "select g, c.ssn from customers c, generate_series(1, 500000) g", 10_000_000},
 		{"a masked value of 500 MB beside a small one", "select id, repeat(ssn, 45000000) from customers where id = 1", 10},
 	} {
@@ -171,6 +183,9 @@ func TestStatementsThatWouldOverflowAParserAreRefused(t *testing.T) {
 		var pg *pgconn.PgError
 		if !asPgError(err, &pg) || !strings.HasPrefix(pg.Code, "54") {
 			t.Errorf("%s: got %v", name, err)
+		}
+		if _, err := conn.Prepare(ctx, "", sql, nil); !asPgError(err, &pg) || !strings.HasPrefix(pg.Code, "54") {
+			t.Errorf("%s, prepared: got %v", name, err)
 		}
 		if _, err := conn.Exec(ctx, "select 1").ReadAll(); err != nil {
 			t.Fatalf("%s: the connection did not go on: %v", name, err)
