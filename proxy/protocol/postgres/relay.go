@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -20,6 +21,10 @@ const (
 	readSize    = 64 << 10
 	maxUnread   = 1 << 20 // bytes of answers made here that may wait for a client
 	cancelLimit = 10 * time.Second
+
+	// goodbye is how long an idle client that is about to be sent away may still say
+	// goodbye itself: its last message may have come already.
+	goodbye = 100 * time.Millisecond
 )
 
 // relay drives the core of one connection with two goroutines, one per direction.
@@ -105,6 +110,9 @@ func (r *relay) clientLoop(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
+			if r.goesOn(err) {
+				continue
+			}
 			if errors.Is(err, io.EOF) || r.isOver() {
 				r.mu.Lock()
 				r.halfClosed = true
@@ -216,7 +224,7 @@ func (r *relay) fromServer(p []byte) error {
 	err := r.core.FromServer(p)
 	cancel := r.core.WantsCancel()
 	r.changed.Broadcast()
-	leave := r.drain && r.core.Idle()
+	r.sendAway()
 	r.mu.Unlock()
 	if cancel {
 		r.cancels.Add(1)
@@ -224,9 +232,6 @@ func (r *relay) fromServer(p []byte) error {
 	}
 	if ferr := r.flush(); err == nil {
 		err = ferr
-	}
-	if err == nil && leave {
-		r.leave()
 	}
 	return err
 }
@@ -326,15 +331,36 @@ func (r *relay) lost() {
 	})
 }
 
-// leave ends an idle session because the proxy is stopping.
-func (r *relay) leave() {
+// sendAway makes the client's loop end the session, if the proxy is stopping and
+// nothing is under way, once the client has had the time to do so. It is called
+// under mu, so that it and goesOn cannot undo each other.
+func (r *relay) sendAway() {
+	if r.drain && !r.over && r.core.Idle() {
+		_ = r.client.SetReadDeadline(time.Now().Add(goodbye)) // fails on a closed connection, which ends the session too
+	}
+}
+
+// goesOn reports whether the client is to be read again after an error: the time to
+// say goodbye is over, but something is under way again. If nothing is, it tells
+// the client why its session ends.
+func (r *relay) goesOn(err error) bool {
+	r.mu.Lock()
+	if !errors.Is(err, os.ErrDeadlineExceeded) || r.over || !r.drain {
+		r.mu.Unlock()
+		return false
+	}
+	if !r.core.Idle() {
+		_ = r.client.SetReadDeadline(time.Time{}) // sendAway sets it again
+		r.mu.Unlock()
+		return true
+	}
+	r.drained = true
+	r.mu.Unlock()
 	e := core.Render(&access.Denial{Code: access.CodeShutdown, What: "tidewaiter: terminating connection because the proxy is stopping"})
 	e.Severity = "FATAL"
 	r.tell(e)
-	r.mu.Lock()
-	r.drained = true
-	r.mu.Unlock()
 	r.interrupt()
+	return false
 }
 
 // tell appends a last message for the client, unless it is in the middle of
@@ -356,10 +382,7 @@ func (r *relay) watchDrain(ctx context.Context, draining <-chan struct{}, done c
 	case <-draining:
 		r.mu.Lock()
 		r.drain = true
-		idle := r.core.Idle()
+		r.sendAway()
 		r.mu.Unlock()
-		if idle {
-			r.leave()
-		}
 	}
 }
