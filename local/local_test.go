@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +20,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
 	"github.com/tidewaiter/tidewaiter/local"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
-	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
@@ -298,51 +296,6 @@ func TestNothingIsLeftBehindWhenItEnds(t *testing.T) {
 		t.Error("the port is still open")
 	}
 	goleak.VerifyNone(t, before)
-}
-
-func TestTheRecordingSaysWhoEndedTheSession(t *testing.T) {
-	p := start(t, local.Options{})
-	target := p.Endpoints()[0].ConnectionString()
-	const each = 5
-	for range each {
-		connect(t, target) // and stay
-		gone := connect(t, target)
-		if err := gone.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	reasons := map[string]int{}
-	for _, path := range p.Summary().Recordings {
-		reasons[closedBecause(t, path)]++
-	}
-	if reasons["the client ended the session"] != each || reasons["the proxy stopped"] != each {
-		t.Errorf("sessions ended because: %v", reasons)
-	}
-}
-
-// closedBecause returns the reason in a recording's last event.
-func closedBecause(t *testing.T, path string) (reason string) {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for r := recording.NewReader(f); ; {
-		rec, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return reason
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if rec.Event.Closed != nil {
-			reason = rec.Event.Closed.Reason
-		}
-	}
 }
 
 func TestHealthAndMetricsAreServed(t *testing.T) {

@@ -61,7 +61,7 @@ func TestMistakesInRulesNameTheField(t *testing.T) {
 	} {
 		in := readScenario(t, "testdata/reporting.in.yaml").input()
 		spoil(&in.Policies[0].Spec.Rules[0])
-		if _, err := Bundle(in); err == nil || !strings.HasPrefix(err.Error(), "accesspolicy data/reporting: "+want) {
+		if _, err := Bundle(in); err == nil || !strings.HasPrefix(err.Error(), "AccessPolicy data/reporting: "+want) {
 			t.Errorf("got %v, want %s…", err, want)
 		}
 	}

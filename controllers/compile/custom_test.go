@@ -51,7 +51,7 @@ func TestAnOwnersRegoIsRefusedWithThePlaceOfTheMistake(t *testing.T) {
 			if !errors.As(err, &located) {
 				t.Fatalf("got %v, want a *RegoError", err)
 			}
-			if want := "accesspolicy data/p: spec.rego:" + tc.want; !strings.HasPrefix(err.Error(), want) {
+			if want := "AccessPolicy data/p: spec.rego:" + tc.want; !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("got  %v\nwant %s…", err, want)
 			}
 		})

@@ -59,7 +59,7 @@ func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy)
 				err = d.add(r)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("accesspolicy %s: spec.rules[%d].%w", name, i, err)
+				return nil, fmt.Errorf("AccessPolicy %s: spec.rules[%d].%w", name, i, err)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ type RegoError struct {
 
 // Error says which policy, where and what.
 func (e *RegoError) Error() string {
-	return fmt.Sprintf("accesspolicy %s: spec.rego:%d:%d: %s", e.Policy, e.Line, e.Column, e.Message)
+	return fmt.Sprintf("AccessPolicy %s: spec.rego:%d:%d: %s", e.Policy, e.Line, e.Column, e.Message)
 }
 
 // CheckRego compiles an owner's module as it will run and returns every mistake
@@ -93,7 +93,7 @@ func checkModule(policy string, module *ast.Module) error {
 		errs = append(errs, checkReach(policy, rule)...)
 	}
 	if !decides && len(errs) == 0 {
-		errs = append(errs, at(policy, module.Package.Location, "defines neither deny nor require_approval, so it decides nothing"))
+		errs = append(errs, at(policy, module.Package.Location, "defines neither deny nor require_approval, so it decides nothing: define one of these sets, or leave spec.rego out"))
 	}
 	return errors.Join(errs...)
 }

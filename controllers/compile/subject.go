@@ -52,7 +52,7 @@ func Selected(ds *v1alpha1.DataSource, policies []v1alpha1.AccessPolicy, s Subje
 		}
 		ok, err := selectedBy(p, s)
 		if err != nil {
-			return nil, fmt.Errorf("accesspolicy %s: %w", fullName(p), err)
+			return nil, fmt.Errorf("AccessPolicy %s: %w", fullName(p), err)
 		}
 		if ok {
 			selected = append(selected, p)
