@@ -108,11 +108,12 @@ func (g goSuite) run(ctx context.Context, l *leg) (results, error) {
 		packages = g.short
 	}
 	for _, name := range packages {
-		fmt.Fprintf(os.Stderr, "  running the tests of %s, package %s\n", g.module, name)
+		start := time.Now()
 		found, err := g.runPackage(ctx, l, name)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", name, err)
 		}
+		fmt.Fprintf(os.Stderr, "  ran the %d tests of %s, package %s, in %.0f s\n", len(found), g.module, name, time.Since(start).Seconds())
 		for test, one := range found {
 			all[name+" "+test] = one
 		}

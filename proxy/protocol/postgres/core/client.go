@@ -331,6 +331,10 @@ func (c *Conn) bindPart(p []byte) error {
 
 // bindNamed decides, once the names are known, whether a Bind goes on.
 func (c *Conn) bindNamed() error {
+	if c.skipping { // since the Bind began
+		c.client.treat = drop
+		return nil
+	}
 	_, statement := c.bind.target()
 	if len(c.names.prepared[statement]) == 0 {
 		c.client.treat = drop
@@ -349,6 +353,9 @@ func (c *Conn) bindEnd() error {
 	c.bind = nil
 	if b.step == bindNames {
 		return broken("invalid Bind message")
+	}
+	if c.skipping { // the server failed an earlier message while this one was passing, and does not answer it
+		return nil
 	}
 	name, statement := b.target()
 	a := &answer{owed: owedBind}

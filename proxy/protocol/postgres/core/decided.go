@@ -20,6 +20,12 @@ func (c *Conn) Answer(ans Answer) error {
 	if ans.Catalog != nil {
 		c.catalog, c.stale = ans.Catalog, false
 	}
+	if c.skipping { // the server failed an earlier message meanwhile, and would not look at this one
+		if ans.Exchange == nil {
+			return nil
+		}
+		return ans.Exchange.End(access.Ended{Outcome: access.OutcomeSkipped})
+	}
 	if ans.Exchange == nil {
 		if a.Kind == AskParse && a.name == "" {
 			delete(c.names.prepared, "") // a Parse that fails has dropped it already
