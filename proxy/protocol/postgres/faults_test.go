@@ -3,8 +3,10 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,27 @@ func TestAServerThatDiesInMidResultIsTold(t *testing.T) {
 	query(t, admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%100000000%' and pid <> pg_backend_pid()")
 	for kind != 'E' {
 		kind, _ = message(t, conn)
+	}
+}
+
+func TestAServerThatSaysWhyItEndsASessionHasTheLastWord(t *testing.T) {
+	p := start(t, config{})
+	conn := p.raw(t)
+	send(t, conn, wire.Query(nil, "select pg_terminate_backend(pg_backend_pid())"))
+	told, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs []wire.Error
+	for len(told) >= wire.HeaderSize {
+		size := 1 + int(binary.BigEndian.Uint32(told[1:]))
+		if told[0] == 'E' {
+			errs = append(errs, wire.ParseError(told[wire.HeaderSize:size]))
+		}
+		told = told[size:]
+	}
+	if len(errs) != 1 || errs[0].Severity != "FATAL" || errs[0].Code != "57P01" {
+		t.Errorf("the client was told %+v, not the server's FATAL error alone", errs)
 	}
 }
 

@@ -308,8 +308,15 @@ func (r *relay) farewell(err error) error {
 	return err
 }
 
-// lost tells the client that the server is gone.
+// lost tells the client that the server is gone, where the server has not said so
+// itself: a client that was told why must find the end of the connection next.
 func (r *relay) lost() {
+	r.mu.Lock()
+	parted := r.core.Parted()
+	r.mu.Unlock()
+	if parted {
+		return
+	}
 	r.tell(&wire.Error{
 		Severity: "FATAL", Code: "08006", Message: "tidewaiter: the server closed the connection unexpectedly",
 		Hint: "What ran may or may not have happened; connect again and look.",

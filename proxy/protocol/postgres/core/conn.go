@@ -64,6 +64,7 @@ type Conn struct {
 	copyIn    bool // the head answer is taking COPY data
 	copyEnded bool // the client has ended the COPY that is under way
 	definers  int  // DDL statements under way
+	parted    bool // the server has told the client why it ends the connection
 }
 
 // New returns the state of a connection that has just become ready. control is
@@ -149,6 +150,10 @@ func (c *Conn) Idle() bool {
 
 // Closed reports whether the client has sent Terminate.
 func (c *Conn) Closed() bool { return c.closed }
+
+// Parted reports whether the client has seen the server's own word on why the
+// connection ends.
+func (c *Conn) Parted() bool { return c.parted }
 
 // WantsCancel reports, once, that what runs upstream must be canceled. The
 // driver calls Canceled when that is done; until then nothing more of the client

@@ -22,6 +22,7 @@ func (c *Conn) serverError(body []byte) error {
 	}
 	if show {
 		c.ToClient = out.Append(c.ToClient, 'E')
+		c.parted = out.Severity == "FATAL" || out.Severity == "PANIC"
 	}
 	if a == nil || e.Severity == "FATAL" || e.Severity == "PANIC" {
 		return nil // the server ends the connection next
