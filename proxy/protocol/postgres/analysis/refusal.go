@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"errors"
+	"fmt"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
 	"github.com/pganalyze/pg_query_go/v5/parser"
@@ -23,16 +24,23 @@ type Refusal struct {
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
 
-// newerSyntaxHint names the grammar that the parser has.
-const newerSyntaxHint = "Statements are read with the grammar of PostgreSQL 16; newer syntax is refused, even where the server knows it."
+// grammar is the major version of PostgreSQL whose grammar the parser has.
+const grammar = 16
 
-// parse reads a text that the guard let through.
-func parse(text string) (*pg.ParseResult, error) {
+// newerSyntaxHint is for servers that may know more than the parser does.
+var newerSyntaxHint = fmt.Sprintf("Statements are read with the grammar of PostgreSQL %d; newer syntax is refused, even where the server knows it.", grammar)
+
+// parse reads a text that the guard let through, for a server of a major version.
+// What the server would refuse as well is refused in its words alone.
+func parse(text string, server int) (*pg.ParseResult, error) {
 	tree, err := pg.Parse(text)
 	if err == nil {
 		return tree, nil
 	}
-	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error(), Hint: newerSyntaxHint}
+	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error()}
+	if server > grammar || server == 0 {
+		r.Hint = newerSyntaxHint
+	}
 	var syntax *parser.Error
 	if errors.As(err, &syntax) {
 		r.Message = syntax.Message

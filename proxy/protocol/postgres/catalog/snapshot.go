@@ -78,8 +78,10 @@ type Classification struct {
 
 // Content is what a Snapshot is made of.
 type Content struct {
-	Relations []Relation
-	Types     []Type
+	// ServerMajor is the server's major version; 0 is unknown.
+	ServerMajor int
+	Relations   []Relation
+	Types       []Type
 	// SearchPath holds the schemas that an unqualified name is looked up in, in
 	// order, for a fresh session of the proxy's own user; pg_catalog is in it.
 	SearchPath []string
@@ -107,6 +109,8 @@ type attribute struct {
 type Snapshot struct {
 	// Version grows with every Load in this process.
 	Version uint64
+	// ServerMajor is the server's major version; 0 is unknown.
+	ServerMajor int
 	// SearchPath: see Content.SearchPath.
 	SearchPath []string
 	// Unmatched are the classification patterns that no column fits.
@@ -129,7 +133,7 @@ type Snapshot struct {
 // its columns.
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
-		Version: version, SearchPath: slices.Clone(content.SearchPath),
+		Version: version, ServerMajor: content.ServerMajor, SearchPath: slices.Clone(content.SearchPath),
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),
 		types:     make(map[uint32]Type, len(content.Types)),
