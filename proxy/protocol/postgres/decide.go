@@ -32,7 +32,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return e.unreadable(ctx, s, a, phase, err)
 	}
-	if result.Empty && a.Kind != core.AskCall {
+	if (result.Empty && a.Kind != core.AskCall) || onlyParsed(a, result) {
 		return core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
 	}
 	op := operation(phase, a.Text, a.Parameters, result.Statements)
@@ -44,6 +44,14 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		return core.Answer{Denial: access.AsDenial(err), Catalog: cat}
 	}
 	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+}
+
+// onlyParsed reports whether a statement stands for something that does not exist
+// yet, and is not about to run: PostgreSQL looks the name up when it runs, and so
+// it is decided then. By name it cannot be run before, since its facts are not
+// understood.
+func onlyParsed(a *core.Ask, result *analysis.Result) bool {
+	return a.Kind == core.AskParse && len(result.Statements) == 1 && result.Statements[0].Unresolved
 }
 
 // noBackslash refuses a text that the server, with standard_conforming_strings

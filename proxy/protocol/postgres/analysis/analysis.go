@@ -71,6 +71,10 @@ type Statement struct {
 	Effects []Effect
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
+	// Unresolved: it stands for a prepared statement or cursor of which nothing is
+	// known, so its kind is empty. It may not run, but the server may parse it: what
+	// it stands for can be made until then.
+	Unresolved bool
 
 	// origins are the columns of Outputs as lineage knows them.
 	origins []column

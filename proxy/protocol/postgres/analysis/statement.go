@@ -197,7 +197,9 @@ func (a *analyzer) nest(n *pg.Node) *Statement {
 // standFor makes the statement one of several that a name may stand for; a name
 // of nothing known is not understood.
 func (a *analyzer) standFor(statements []*Statement) {
-	a.opaque = a.opaque || len(statements) == 0
+	if len(statements) == 0 {
+		a.opaque, a.out.Unresolved = true, true
+	}
 	for i, s := range statements {
 		a.adopt(s)
 		if i == 0 {
