@@ -24,7 +24,8 @@ type conversation struct {
 	hello       access.Hello
 	defaulted   bool // the client named no database
 	version     uint32
-	negotiate   []byte // NegotiateProtocolVersion to send first, if any
+	unknown     []string // protocol options that it asks for and that are not served
+	negotiate   []byte   // NegotiateProtocolVersion to send first, if any
 	keySize     int
 	replication string
 	options     string
@@ -50,6 +51,7 @@ func (c *conversation) Open(ctx context.Context, s *session.Session, up *session
 	if err != nil {
 		return nil, err
 	}
+	c.serve(cat.ServerMajor)
 	settings, err := c.startupSettings(ctx, s, cat)
 	if err != nil {
 		return nil, err

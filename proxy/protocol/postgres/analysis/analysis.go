@@ -8,7 +8,7 @@ import (
 // Limits bound what is parsed. The zero value of a field means its default.
 type Limits struct {
 	MaxText   int // bytes of a text; default 16 MiB
-	MaxTokens int // tokens of a text; default 200,000
+	MaxTokens int // tokens of a text; default 600,000
 	MaxDepth  int // open parentheses, brackets and CASEs; default 200
 	MaxChain  int // height of the syntax tree, mostly the length of operator chains; default 1,000
 }

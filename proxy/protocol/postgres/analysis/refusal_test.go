@@ -2,6 +2,9 @@ package analysis_test
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -18,5 +21,16 @@ func TestASyntaxErrorHintsAtNewerSyntaxOnlyWhereTheServerMayKnowIt(t *testing.T)
 		if (r.Hint != "") != hint {
 			t.Errorf("PostgreSQL %d: the hint is %q", major, r.Hint)
 		}
+	}
+}
+
+func TestAStatementMayUseEveryParameterThatTheProtocolHas(t *testing.T) {
+	var text strings.Builder
+	for i := range math.MaxUint16 {
+		fmt.Fprintf(&text, ", ($%d::text)", i+1)
+	}
+	result, err := analysis.Analyze("VALUES"+text.String()[1:], nil, small(), analysis.Options{})
+	if err != nil || len(result.Statements) != 1 || result.Statements[0].Kind != analysis.KindSelect {
+		t.Errorf("%+v, %v", result, err)
 	}
 }
