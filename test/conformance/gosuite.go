@@ -66,7 +66,7 @@ func (g goSuite) leftOut() string {
 func (g goSuite) keeps(name string) bool { return len(g.short) == 0 || slices.Contains(g.short, name) }
 
 // prepare copies the module's source into the suite's folder, where tests may write, and builds the test binaries.
-func (g goSuite) prepare(ctx context.Context, _ *workspace, dir string) error {
+func (g goSuite) prepare(ctx context.Context, w *workspace, dir string) error {
 	source, err := moduleDir(ctx, g.module, dir)
 	if err != nil {
 		return err
@@ -79,7 +79,11 @@ func (g goSuite) prepare(ctx context.Context, _ *workspace, dir string) error {
 		return fmt.Errorf("%w: %s", err, output)
 	}
 	for _, name := range g.packages {
-		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaryOf(dir, name), "./"+name)
+		if w.options.short && !g.keeps(name) {
+			continue
+		}
+		// Without the folder's name in them, Go finds the packages in its cache the next time.
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-o", binaryOf(dir, name), "./"+name)
 		cmd.Dir = copied
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the tests of %s: %w\n%s", name, err, output)
