@@ -28,7 +28,8 @@ func (r *Refusal) Error() string { return r.Message }
 const grammar = 16
 
 // newerSyntaxHint is for servers that may know more than the parser does.
-var newerSyntaxHint = fmt.Sprintf("Statements are read with the grammar of PostgreSQL %d; newer syntax is refused, even where the server knows it.", grammar)
+var newerSyntaxHint = fmt.Sprintf(
+	"Statements are read with the grammar of PostgreSQL %d; newer syntax is refused, even where the server knows it.", grammar)
 
 // parse reads a text that the guard let through, for a server of a major version.
 // What the server would refuse as well is refused in its words alone.
