@@ -20,7 +20,6 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // Further or other seeds: go test ./test/differential -conversations 5000 -first 1000.
 var (
 	conversations = flag.Uint64("conversations", 150, "how many random conversations to compare")
-	through       = flag.Bool("through", false, "compare through the proxy too")
 	first         = flag.Uint64("first", 0, "the first conversation's seed")
 )
 
@@ -44,9 +43,6 @@ func compareAll(t *testing.T, direct, through Target) {
 }
 
 func TestThroughTheProxyEveryConversationGoesAsItDoesDirectly(t *testing.T) {
-	if !*through {
-		t.Skip("differences are known (see docs/threat-model.md, open ends): run it with -through")
-	}
 	server, direct := target(t)
 	binary, err := localproxy.Build(t.Context(), t.TempDir())
 	if err != nil {

@@ -214,6 +214,9 @@ func (c *Conn) describe(r *wire.Reader, body []byte) error {
 	}
 	a := &answer{owed: owedDescribe}
 	if target == 'S' {
+		if len(c.names.prepared[name]) == 0 {
+			return c.refuse('D', noStatement(name))
+		}
 		a.stmts = merged(c.names.prepared[name])
 	} else if a.portal = c.names.portal(name); a.portal != nil {
 		a.stmts = a.portal.stmts
@@ -334,13 +337,18 @@ func (c *Conn) bindNamed() error {
 	_, statement := c.bind.target()
 	if len(c.names.prepared[statement]) == 0 {
 		c.client.treat = drop
-		what := "prepared statement \"" + statement + "\" does not exist"
-		if statement == "" {
-			what = "unnamed prepared statement does not exist"
-		}
-		return c.refuse('B', &wire.Error{Severity: "ERROR", Code: "26000", Message: what})
+		return c.refuse('B', noStatement(statement))
 	}
 	return nil
+}
+
+// noStatement is PostgreSQL's error for a statement that does not exist.
+func noStatement(name string) *wire.Error {
+	what := "prepared statement \"" + name + "\" does not exist"
+	if name == "" {
+		what = "unnamed prepared statement does not exist"
+	}
+	return &wire.Error{Severity: "ERROR", Code: "26000", Message: what}
 }
 
 // bindEnd registers the portal that a Bind made.

@@ -115,7 +115,7 @@ func TestADeniedStatementLeavesInTheOrderOfThePipeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	up := r.upstream()
-	if got, want := kinds([]byte(up)), "PBEESQ"; got != want {
+	if got, want := kinds([]byte(up)), "PBEPSQ"; got != want {
 		t.Fatalf("upstream went %q, want %q", got, want)
 	}
 	if strings.Contains(up, "forbidden") {

@@ -39,6 +39,7 @@ type answer struct {
 	copying  *copyPlan
 
 	poison *wire.Error // what the client is told in place of the server's error
+	absent bool        // poison is about a name that is not there, see Answer.Absent
 	hidden bool        // asked for by us: the client must not see the answer
 	maybe  bool        // a Sync that a COPY may have swallowed
 	undo   func()      // takes back what forwarding changed, when it is skipped
