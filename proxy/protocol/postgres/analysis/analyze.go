@@ -27,7 +27,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 	if r := check(text, opt.Limits); r != nil {
 		return nil, r
 	}
-	tree, err := parse(text)
+	tree, err := parse(text, cat.Server)
 	if err != nil {
 		return nil, err
 	}

@@ -320,6 +320,10 @@ func (c *Conn) bindPart(p []byte) error {
 		if !named {
 			return nil
 		}
+		if c.skipping { // since its first bytes an error has come
+			c.client.treat = drop
+			return nil
+		}
 		if err := c.bindNamed(); err != nil || c.client.treat == drop {
 			return err
 		}
@@ -357,6 +361,9 @@ func (c *Conn) bindEnd() error {
 	c.bind = nil
 	if b.step == bindNames {
 		return broken("invalid Bind message")
+	}
+	if c.skipping { // an error has come while it was on its way: the server skips it
+		return nil
 	}
 	name, statement := b.target()
 	a := &answer{owed: owedBind}

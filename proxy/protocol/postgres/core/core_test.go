@@ -227,3 +227,42 @@ func FuzzBothSides(f *testing.F) {
 		r.c.End()
 	})
 }
+
+func TestWhatIsDecidedAfterAnErrorIsSkippedAsTheServerDoes(t *testing.T) {
+	failed := (&wire.Error{Severity: "ERROR", Code: "22012", Message: "division by zero"}).Append(nil, 'E')
+	long := bind("", "")
+	for name, late := range map[string][]byte{
+		"a Parse": wire.Parse(nil, "", "select 2"), "an Execute": wire.Execute(nil, "", 0), "a Query": wire.Query(nil, "select 2"),
+		"the names of a Bind": long[:6], "the end of a Bind": long[:9],
+	} {
+		r := newRig(t, Settings{}, nil)
+		if err := r.client(join(wire.Parse(nil, "", "select 1"), bind("", ""), wire.Execute(nil, "", 0))); err != nil {
+			t.Fatal(err)
+		}
+		if used, err := r.c.FromClient(late); err != nil || used != len(late) {
+			t.Fatalf("%s: %d bytes of %d used, %v", name, used, len(late), err)
+		}
+		ask := r.c.Question()
+		if err := r.c.FromServer(join(wire.Message(nil, '1'), wire.Message(nil, '2'), failed)); err != nil {
+			t.Fatal(err)
+		}
+		if ask != nil {
+			if err := r.c.Answer(r.answer(ask)); err != nil {
+				t.Fatal(err)
+			}
+		} else if late[0] == 'B' {
+			if err := r.client(long[len(late):]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.client(wire.Sync(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.c.FromServer(wire.ReadyForQuery(nil, 'I')); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, want := kinds(r.c.ToClient), "12EZ"; got != want {
+			t.Errorf("%s: the client saw %q, want %q", name, got, want)
+		}
+	}
+}

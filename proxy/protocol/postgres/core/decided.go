@@ -25,6 +25,12 @@ func (c *Conn) Answer(ans Answer) error {
 	if ans.Catalog != nil {
 		c.catalog, c.stale = ans.Catalog, false
 	}
+	if c.skipping { // an error has come meanwhile: the server skips up to Sync
+		if ans.Exchange == nil {
+			return nil
+		}
+		return ans.Exchange.End(access.Ended{Outcome: access.OutcomeSkipped})
+	}
 	if ans.Exchange == nil {
 		return c.refuseStatement(a, &ans)
 	}
@@ -187,8 +193,8 @@ func (c *Conn) suspect(stmts []analysis.Statement) []analysis.Statement {
 func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 	e := ans.words()
 	old, had := c.names.prepared[""]
-	if a.Kind == AskParse && a.name == "" {
-		delete(c.names.prepared, "") // a Parse that fails has dropped it already
+	if a.Kind == AskQuery && c.quiet() || a.Kind == AskParse && a.name == "" {
+		delete(c.names.prepared, "") // the server drops it before it looks at a query, or at an unnamed statement
 	}
 	if a.Kind == AskQuery || a.Kind == AskCall || c.quiet() {
 		return c.refuseAs(kindOf[a.Kind], e, ans.Absent)
