@@ -157,7 +157,7 @@ func (a *analyzer) settle(found *inventory) {
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {
-		out.Kind, out.Touches, out.Derived, out.Outputs = "", true, a.cat.AllTags(), nil
+		out.Kind, out.Touches, out.Derived, out.Outputs = "", a.cat.AnyTagged(), a.cat.AllTags(), nil
 	}
 }
 

@@ -183,6 +183,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.inner = append(a.inner, inner.Inner...)
 	a.out.Touches = a.out.Touches || inner.Touches
 	a.opaque = a.opaque || inner.Kind == ""
+	a.out.indirect = a.out.indirect || inner.indirect
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 }
 
