@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/test/conformance/localproxy"
@@ -32,14 +33,22 @@ func target(t *testing.T) (*postgrestest.Server, Target) {
 
 func compareAll(t *testing.T, direct, through Target) {
 	t.Helper()
-	const enough = 5 // differences: more of them say no more, and each takes time to reduce
-	found := 0
-	for seed := *first; seed < *first+*conversations && found < enough; seed++ {
-		if err := Compare(t.Context(), direct, through, seed); err != nil {
-			found++
-			t.Errorf("%v", err)
-		}
+	const enough = 5  // differences: more of them say no more, and each takes time to reduce
+	const workers = 3 // conversations are mostly waiting
+	var next, found atomic.Uint64
+	next.Store(*first)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for seed := next.Add(1) - 1; seed < *first+*conversations && found.Load() < enough; seed = next.Add(1) - 1 {
+				if err := Compare(t.Context(), direct, through, seed); err != nil {
+					found.Add(1)
+					t.Errorf("%v", err)
+				}
+			}
+		})
 	}
+	all.Wait()
 }
 
 func TestThroughTheProxyEveryConversationGoesAsItDoesDirectly(t *testing.T) {

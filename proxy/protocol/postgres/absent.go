@@ -30,15 +30,15 @@ type absent struct {
 // suspects returns the names in a text that nothing is known of and that can be
 // looked for: not behind statements that may bring them into being.
 func suspects(result *analysis.Result, st *analysis.State) []analysis.Absence {
-	if st.Unsettled || st.Stale {
-		return nil
-	}
 	var names []analysis.Absence
+	unsettled := st.Unsettled || st.Stale
 	for i := range result.Statements {
-		names = append(names, result.Statements[i].Absent...)
-		if makesNames(&result.Statements[i]) {
-			break
+		for _, x := range result.Statements[i].Absent {
+			if !unsettled || x.Kind == analysis.AbsentPrepared || x.Kind == analysis.AbsentCursor { // those are in no catalog
+				names = append(names, x)
+			}
 		}
+		unsettled = unsettled || makesNames(&result.Statements[i])
 	}
 	return names[:min(len(names), maxSuspects)]
 }

@@ -118,12 +118,17 @@ func (c *Conn) clientHeader() error {
 // taking it, or what may turn into one has been forwarded. Nothing decided as
 // something else can then be reached by these bytes.
 func (c *Conn) takesCopyData() bool {
-	if c.copyIn {
-		return !c.copyEnded
+	if c.copyIn && !c.copyEnded {
+		return true
 	}
 	for i := c.owe.first; i < len(c.owe.items); i++ {
-		for j := range c.owe.items[i].stmts {
-			if cp := c.owe.items[i].stmts[j].Copy; cp != nil && !cp.Out {
+		a := c.owe.items[i]
+		from := a.index
+		if c.copyIn && i == c.owe.first {
+			from++ // that one has all it will get
+		}
+		for j := from; j < len(a.stmts); j++ {
+			if cp := a.stmts[j].Copy; cp != nil && !cp.Out {
 				return true
 			}
 		}
@@ -260,12 +265,12 @@ func (c *Conn) closeName(r *wire.Reader, body []byte) error {
 		old, had := c.names.prepared[name]
 		delete(c.names.prepared, name)
 		if had {
-			a.undo = func() { c.names.prepared[name] = append(old[:len(old):len(old)], c.names.prepared[name]...) }
+			a.undo = func() { c.names.restore(name, old) }
 		}
 	} else if p := c.names.portals[name]; p != nil {
 		delete(c.names.portals, name)
 		p.end()
-		a.undo = func() { c.names.portals[name] = p }
+		a.undo = func() { c.names.reopen(p) }
 	}
 	c.push(a)
 	return c.message('C', body)
@@ -287,6 +292,7 @@ func (c *Conn) sync(body []byte) error {
 		return c.message('S', body)
 	}
 	c.skipping, c.sinceSync = false, false
+	c.names.group++
 	c.owe.push(&answer{owed: owedSync})
 	return c.message('S', body)
 }
@@ -367,7 +373,7 @@ func (c *Conn) bindEnd() error {
 	}
 	name, statement := b.target()
 	a := &answer{owed: owedBind}
-	of := c.names.prepared[statement]
+	of := c.names.statement(statement)
 	a.stmts = merged(of)
 	if b.complete() {
 		c.names.clock++
@@ -375,7 +381,8 @@ func (c *Conn) bindEnd() error {
 		if old := c.names.portals[name]; old != nil {
 			old.end()
 		}
-		a.portal, a.undo = p, c.names.bind(p)
+		a.portal, a.stays = p, c.names.portals[name] == nil // in a failed transaction it is there, and cannot run
+		a.undo, a.did = c.names.bind(p)
 	}
 	c.touch(a.stmts)
 	c.push(a)

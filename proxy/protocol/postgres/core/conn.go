@@ -190,10 +190,7 @@ func (c *Conn) state() analysis.State {
 		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.prepared[name]) },
 		Cursor: func(name string) []*analysis.Statement {
 			out := facts(c.names.cursors[name])
-			if p := c.names.portals[name]; p != nil {
-				out = append(out, facts(p.of)...)
-			}
-			return out
+			return append(out, facts(c.names.behind(name))...)
 		},
 	}
 }

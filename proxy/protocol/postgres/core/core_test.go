@@ -266,3 +266,56 @@ func TestWhatIsDecidedAfterAnErrorIsSkippedAsTheServerDoes(t *testing.T) {
 		}
 	}
 }
+
+// copying answers every question with a text of COPY FROM STDIN statements.
+func copying(t *testing.T, r *rig, n int) {
+	t.Helper()
+	if _, err := r.c.FromClient(wire.Query(nil, "copy; copy")); err != nil {
+		t.Fatal(err)
+	}
+	ans := r.answer(r.c.Question())
+	one := ans.Result.Statements[0]
+	one.Copy = &analysis.Copy{Format: "text"}
+	ans.Result.Statements = nil
+	for range n {
+		ans.Result.Statements = append(ans.Result.Statements, one)
+	}
+	if err := r.c.Answer(ans); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDataForTheNextCopyAreNotLostWhileTheFirstIsEnding(t *testing.T) {
+	data, end := wire.Message(nil, 'd', []byte("1\n")), wire.Message(nil, 'c')
+	g := wire.Message(nil, 'G', []byte{0, 0, 0})
+	complete := wire.Message(nil, 'C', []byte("COPY 1\x00"))
+	for name, texts := range map[string][]int{"in one text": {2}, "in two": {1, 1}} {
+		r := newRig(t, Settings{}, nil)
+		copying(t, r, texts[0])
+		if err := r.c.FromServer(g); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.client(join(data, end)); err != nil { // the first ends, and the server has not said so yet
+			t.Fatal(err)
+		}
+		if len(texts) > 1 {
+			copying(t, r, texts[1])
+		}
+		if err := r.client(join(data, data, end)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.ReplaceAll(kinds([]byte(r.upstream())), "Q", ""), "dcddc"; got != want {
+			t.Errorf("%s: upstream went %q, want %q", name, got, want)
+		}
+		answers := join(complete, g, complete, wire.ReadyForQuery(nil, 'I'))
+		if len(texts) > 1 {
+			answers = join(complete, wire.ReadyForQuery(nil, 'I'), g, complete, wire.ReadyForQuery(nil, 'I'))
+		}
+		if err := r.c.FromServer(answers); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r.c.owe.len() != 0 {
+			t.Errorf("%s: %d answers are still owed", name, r.c.owe.len())
+		}
+	}
+}

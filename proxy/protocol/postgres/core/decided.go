@@ -78,7 +78,8 @@ func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statem
 	c.names.clock++
 	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock}
 	c.touch(stmts)
-	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: c.names.parse(a.name, p)})
+	undo, did := c.names.parse(a.name, p)
+	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: undo, did: did})
 	return c.ToServer.Append(x, a.forward)
 }
 
@@ -192,7 +193,7 @@ func (c *Conn) suspect(stmts []analysis.Statement) []analysis.Statement {
 // refuseStatement refuses what a asks for.
 func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 	e := ans.words()
-	old, had := c.names.prepared[""]
+	old := c.names.prepared[""]
 	if a.Kind == AskQuery && c.quiet() || a.Kind == AskParse && a.name == "" {
 		delete(c.names.prepared, "") // the server drops it before it looks at a query, or at an unnamed statement
 	}
@@ -206,10 +207,9 @@ func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 	if a.Kind == AskParse && a.name == "" {
 		name = "" // the server drops its unnamed statement, as it would have
 		poison.undo = func() {
-			if had {
-				c.names.prepared[""] = old
-			}
+			c.names.restore("", old)
 		}
+		poison.stays = true
 	}
 	return c.forward(wire.Parse(nil, name, poisonStatement))
 }

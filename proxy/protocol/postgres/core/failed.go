@@ -51,7 +51,7 @@ func (c *Conn) skipToSync(a *answer, ended access.Ended) error {
 		}
 	}
 	for i := len(dropped) - 1; i >= 0; i-- {
-		if dropped[i].undo != nil && (i > 0 || a.poison == nil) { // a poison has done what it stands for
+		if dropped[i].undo != nil && (i > 0 || !a.stays) {
 			dropped[i].undo()
 		}
 	}
