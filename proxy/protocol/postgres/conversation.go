@@ -51,7 +51,7 @@ func (c *conversation) Open(ctx context.Context, s *session.Session, up *session
 	if err != nil {
 		return nil, err
 	}
-	c.serve(cat.ServerMajor)
+	c.serve(cat.Server)
 	settings, err := c.startupSettings(ctx, s, cat)
 	if err != nil {
 		return nil, err

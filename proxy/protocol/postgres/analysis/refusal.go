@@ -2,7 +2,6 @@ package analysis
 
 import (
 	"errors"
-	"fmt"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
 	"github.com/pganalyze/pg_query_go/v5/parser"
@@ -24,23 +23,22 @@ type Refusal struct {
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
 
-// grammar is the major version of PostgreSQL whose grammar the parser has.
+// grammar is the version of PostgreSQL whose grammar the parser has.
 const grammar = 16
 
-// newerSyntaxHint is for servers that may know more than the parser does.
-var newerSyntaxHint = fmt.Sprintf(
-	"Statements are read with the grammar of PostgreSQL %d; newer syntax is refused, even where the server knows it.", grammar)
+// newerSyntaxHint names the grammar. It helps where the server's is newer.
+const newerSyntaxHint = "Statements are read with the grammar of PostgreSQL 16; newer syntax is refused, even where the server knows it."
 
-// parse reads a text that the guard let through, for a server of a major version.
-// What the server would refuse as well is refused in its words alone.
+// parse reads a text that the guard let through. server is the major version of the
+// server, 0 where it is not known.
 func parse(text string, server int) (*pg.ParseResult, error) {
 	tree, err := pg.Parse(text)
 	if err == nil {
 		return tree, nil
 	}
-	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error()}
-	if server > grammar || server == 0 {
-		r.Hint = newerSyntaxHint
+	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error(), Hint: newerSyntaxHint}
+	if server > 0 && server <= grammar {
+		r.Hint = ""
 	}
 	var syntax *parser.Error
 	if errors.As(err, &syntax) {

@@ -13,7 +13,7 @@ import (
 
 func TestASyntaxErrorHintsAtNewerSyntaxOnlyWhereTheServerMayKnowIt(t *testing.T) {
 	for major, hint := range map[int]bool{0: true, 14: false, 15: false, 16: false, 17: true, 18: true} {
-		_, err := analysis.Analyze(`SELECT !@#`, nil, catalog.New(1, catalog.Content{ServerMajor: major}), analysis.Options{})
+		_, err := analysis.Analyze(`SELECT !@#`, nil, catalog.New(1, catalog.Content{Server: major}), analysis.Options{})
 		var r *analysis.Refusal
 		if !errors.As(err, &r) || r.Code != "42601" || r.Message != "syntax error at end of input" || r.Position != 11 {
 			t.Fatalf("PostgreSQL %d: %+v", major, r)

@@ -68,7 +68,8 @@ type loader struct {
 }
 
 func (l *loader) begin() error {
-	l.content.ServerMajor = majorOf(l.conn.ParameterStatus("server_version"))
+	major, _, _ := strings.Cut(l.conn.ParameterStatus("server_version"), ".")
+	l.content.Server, _ = strconv.Atoi(major) // 0 where it is "17beta1" or the like
 	if err := l.run(querySettings); err != nil {
 		return err
 	}
@@ -83,20 +84,6 @@ func (l *loader) begin() error {
 		return err
 	}
 	return l.run(queryIsolate)
-}
-
-// majorOf reads the number that a version begins with: 15 of "15.8 (Debian
-// 15.8-1)", 18 of "18beta1". What begins with none is 0.
-func majorOf(version string) int {
-	end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
-	if end < 0 {
-		end = len(version)
-	}
-	major, err := strconv.Atoi(version[:end])
-	if err != nil {
-		return 0
-	}
-	return major
 }
 
 func (l *loader) end() error { return l.run(queryEnd) }

@@ -318,7 +318,7 @@ func TestTheServersMajorVersionIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(load(t, "").ServerMajor), string(rows[0].Rows[0][0]); got != want {
+	if got, want := fmt.Sprint(load(t, "").Server), string(rows[0].Rows[0][0]); got != want {
 		t.Errorf("PostgreSQL %s is taken for %s", want, got)
 	}
 }

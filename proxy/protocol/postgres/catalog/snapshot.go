@@ -78,10 +78,8 @@ type Classification struct {
 
 // Content is what a Snapshot is made of.
 type Content struct {
-	// ServerMajor is the server's major version; 0 is unknown.
-	ServerMajor int
-	Relations   []Relation
-	Types       []Type
+	Relations []Relation
+	Types     []Type
 	// SearchPath holds the schemas that an unqualified name is looked up in, in
 	// order, for a fresh session of the proxy's own user; pg_catalog is in it.
 	SearchPath []string
@@ -97,6 +95,8 @@ type Content struct {
 	// Extended are functions and operators of well-known extensions without side
 	// effects (hstore, citext …), which count as built in.
 	Extended []string
+	// Server is the major version of the server; 0 = not known.
+	Server int
 }
 
 type attribute struct {
@@ -109,10 +109,10 @@ type attribute struct {
 type Snapshot struct {
 	// Version grows with every Load in this process.
 	Version uint64
-	// ServerMajor is the server's major version; 0 is unknown.
-	ServerMajor int
 	// SearchPath: see Content.SearchPath.
 	SearchPath []string
+	// Server: see Content.Server.
+	Server int
 	// Unmatched are the classification patterns that no column fits.
 	Unmatched []string
 
@@ -133,7 +133,7 @@ type Snapshot struct {
 // its columns.
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
-		Version: version, ServerMajor: content.ServerMajor, SearchPath: slices.Clone(content.SearchPath),
+		Version: version, Server: content.Server, SearchPath: slices.Clone(content.SearchPath),
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),
 		types:     make(map[uint32]Type, len(content.Types)),
