@@ -116,6 +116,11 @@ func connect(ctx context.Context, up *session.Upstream, settings map[string]stri
 	if err != nil {
 		return nil, err
 	}
+	// When a write takes long, pgconn begins to read in the background. That read
+	// goes on after the login, and would swallow the server's first answer.
+	if err := conn.SyncConn(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
 	server, err := conn.Hijack()
 	if err != nil {
 		return nil, err
