@@ -50,5 +50,6 @@ const (
 	CodeShutdown                // the proxy is draining
 	CodeTooMany                 // connection or memory limit
 	CodeCanceled                // the client withdrew
+	CodeAbsent                  // it names what is not there, and policy says nothing against the rest
 	CodeUnsupported             // a part of the protocol that is not served
 )

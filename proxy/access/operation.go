@@ -35,6 +35,12 @@ type Operation struct {
 	Text string `json:"-"`
 	// Parameters are the bound values, for the recording alone.
 	Parameters []Value `json:"-"`
+	// Absent is what the server would say of a name in the operation that is not
+	// there, and Without the operation's statements without such names. Where policy
+	// denies the operation but allows Without, the refusal says Absent instead of the
+	// rule. They never permit anything. Absent is empty where no name is absent.
+	Absent  string      `json:"-"`
+	Without []Statement `json:"-"`
 	// ID is equal for operations whose Statements are equal in this
 	// process, so that decisions can be cached; 0 means "do not cache".
 	ID uint64 `json:"-"`

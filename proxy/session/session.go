@@ -86,8 +86,25 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 		}
 		return x, nil
 	default:
-		return nil, s.refused(x, DenialFor(op, d))
+		return nil, s.refused(x, s.denial(ctx, op, d))
 	}
+}
+
+// denial words a refusal. A name that is not there has no rule for it either, and
+// somebody who mistyped one is helped by hearing that, not by hearing of rules.
+// What the caller may not do whatever the name, and what cannot be decided, stays
+// with the rule.
+func (s *Session) denial(ctx context.Context, op *access.Operation, d access.Decision) *access.Denial {
+	if op.Absent == "" || len(op.Without) == 0 {
+		return DenialFor(op, d)
+	}
+	rest := *op
+	rest.Statements, rest.Without, rest.Absent, rest.ID = op.Without, nil, "", 0
+	allowed, err := s.p.Decider.Decide(ctx, s.identity, &rest)
+	if err != nil || allowed.Effect != access.Allow {
+		return DenialFor(op, d)
+	}
+	return &access.Denial{Code: access.CodeAbsent, What: op.Absent}
 }
 
 func (s *Session) approve(ctx context.Context, op *access.Operation, d access.Decision) error {
@@ -124,7 +141,7 @@ func (s *Session) refused(x *Exchange, d *access.Denial) *access.Denial {
 		return recorderDown(err)
 	}
 	hint := fmt.Sprintf("Recorded as statement %d.", x.seq)
-	if d.Code != access.CodeUnavailable {
+	if d.Code != access.CodeUnavailable && d.Code != access.CodeAbsent { // that one has the server's own words
 		d.Hint = strings.TrimSpace(d.Hint + " " + hint)
 	}
 	return d

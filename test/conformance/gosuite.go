@@ -38,23 +38,35 @@ func pgxSuite() suite {
 	g := goSuite{
 		module:   pgxModule,
 		packages: []string{".", "pgconn", "pgproto3", "pgtype", "pgtype/zeronull", "pgxpool", "stdlib", "tracelog", "multitracer"},
-		short:    []string{".", "pgconn", "pgproto3", "stdlib"},
+		short:    []string{".", "pgconn", "pgxpool", "stdlib"},
 		environment: func() []string {
 			dsn := fmt.Sprintf("host=%s port=%s user=%s dbname=%s sslmode=disable",
 				os.Getenv("PGHOST"), os.Getenv("PGPORT"), os.Getenv("PGUSER"), os.Getenv("PGDATABASE"))
 			return []string{"PGX_TEST_DATABASE=" + dsn, "PGX_TEST_TCP_CONN_STRING=" + dsn}
 		},
 	}
-	return suite{name: "pgx", setup: []string{"pgx.sql"}, prepare: g.prepare, run: g.run}
+	return suite{name: "pgx", setup: []string{"pgx.sql"}, leftOut: g.leftOut(), prepare: g.prepare, run: g.run}
 }
 
 func libpqSuite() suite {
 	g := goSuite{module: libpqModule, packages: []string{".", "hstore"}, environment: func() []string { return nil }}
-	return suite{name: "libpq", setup: []string{"libpq.sql"}, prepare: g.prepare, run: g.run}
+	return suite{name: "libpq", setup: []string{"libpq.sql"}, leftOut: g.leftOut(), prepare: g.prepare, run: g.run}
 }
 
+// leftOut says what a short run does without.
+func (g goSuite) leftOut() string {
+	out := "what the tests themselves leave out with -test.short"
+	if missing := slices.DeleteFunc(slices.Clone(g.packages), func(name string) bool { return g.keeps(name) }); len(missing) > 0 {
+		out += "; the packages " + strings.Join(missing, ", ")
+	}
+	return out
+}
+
+// keeps reports whether a short run keeps a package.
+func (g goSuite) keeps(name string) bool { return len(g.short) == 0 || slices.Contains(g.short, name) }
+
 // prepare copies the module's source into the suite's folder, where tests may write, and builds the test binaries.
-func (g goSuite) prepare(ctx context.Context, _ *workspace, dir string) error {
+func (g goSuite) prepare(ctx context.Context, w *workspace, dir string) error {
 	source, err := moduleDir(ctx, g.module, dir)
 	if err != nil {
 		return err
@@ -67,7 +79,11 @@ func (g goSuite) prepare(ctx context.Context, _ *workspace, dir string) error {
 		return fmt.Errorf("%w: %s", err, output)
 	}
 	for _, name := range g.packages {
-		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaryOf(dir, name), "./"+name)
+		if w.options.short && !g.keeps(name) {
+			continue
+		}
+		// Without the folder's name in them, Go finds the packages in its cache the next time.
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-o", binaryOf(dir, name), "./"+name)
 		cmd.Dir = copied
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the tests of %s: %w\n%s", name, err, output)
@@ -103,16 +119,16 @@ func moduleDir(ctx context.Context, module, outside string) (string, error) {
 // run runs the binaries, one after the other: they share a database.
 func (g goSuite) run(ctx context.Context, l *leg) (results, error) {
 	all := results{}
-	packages := g.packages
-	if l.short && len(g.short) > 0 {
-		packages = g.short
-	}
-	for _, name := range packages {
-		fmt.Fprintf(os.Stderr, "  running the tests of %s, package %s\n", g.module, name)
+	for _, name := range g.packages {
+		if l.short && !g.keeps(name) {
+			continue
+		}
+		start := time.Now()
 		found, err := g.runPackage(ctx, l, name)
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", name, err)
 		}
+		fmt.Fprintf(os.Stderr, "  ran the %d tests of %s, package %s, in %.0f s\n", len(found), g.module, name, time.Since(start).Seconds())
 		for test, one := range found {
 			all[name+" "+test] = one
 		}
@@ -245,10 +261,14 @@ func readEvents(ctx context.Context, output io.Reader) (results, error) {
 // maxOutput bounds what is kept of one test's words.
 const maxOutput = 16 << 10
 
+// madeFolder is a folder of testing.T.TempDir, which some tests name their subtests after.
+var madeFolder = regexp.MustCompile(`/[^/\s']*?\d+/\d{3}/`)
+
 func (r results) add(e event, texts map[string]*strings.Builder) {
 	if e.Test == "" {
 		return
 	}
+	e.Test = madeFolder.ReplaceAllString(e.Test, "/a-folder/")
 	if texts[e.Test] == nil {
 		texts[e.Test] = &strings.Builder{}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -30,14 +31,33 @@ func TestOneRegressionMakesTheComparisonBadAndIsNamed(t *testing.T) {
 }
 
 func TestAnAcceptedDifferenceIsPrintedWithItsReasonAndIsNotBad(t *testing.T) {
-	const subtest = ". TestAuth/end to end/wrong password"
+	const subtest = ". TestAuth/end_to_end/wrong password"
 	var out strings.Builder
 	good, err := printComparison(&out, "libpq", results{subtest: {Status: pass}}, results{subtest: {Status: fail}})
 	if err != nil || !good || !strings.Contains(out.String(), "accepted: "+subtest+": it logs in with wrong passwords") {
 		t.Errorf("good %v, %v, printed:\n%s", good, err, &out)
 	}
-	if why := whyAccepted("pgx", subtest); why != "" {
-		t.Errorf("accepted in another suite: %s", why)
+	for _, c := range []struct {
+		suite, test string
+		there       result
+	}{
+		{"pgx", subtest, result{Status: fail}}, {"libpq", ". TestAuth/another", result{Status: fail}}, {"libpq", subtest, result{Status: unfinished}},
+	} {
+		if why := whyAccepted(c.suite, c.test, result{Status: pass}, c.there); why != "" {
+			t.Errorf("%+v is accepted: %s", c, why)
+		}
+	}
+}
+
+func TestOfAnAcceptedAnswerOnlyTheNamedLinesMayDiffer(t *testing.T) {
+	direct := result{Status: pass, Answer: " TimeZone | UTC\n(1 row)\n(21 rows)"}
+	for answer, good := range map[string]bool{
+		" TimeZone | UTC\n client_encoding | UTF8\n(1 row)\n(22 rows)": true,
+		" TimeZone | CET\n client_encoding | UTF8\n(1 row)\n(22 rows)": false,
+	} {
+		if why := whyAccepted("psql", `\dconfig`, direct, result{Status: pass, Answer: answer}); (why != "") != good {
+			t.Errorf("%q: accepted because %q", answer, why)
+		}
 	}
 }
 
@@ -58,5 +78,16 @@ func TestTwoArchivesThatDifferOnlyInTheirTimeAreEqual(t *testing.T) {
 	}
 	if !strings.HasSuffix(string(withoutTime(archive("\x01\x02\x03\x04"))), "the rest") {
 		t.Error("more than the time was left out")
+	}
+}
+
+func TestASubtestThatIsNamedAfterATemporaryFolderHasTheSameNameInBothLegs(t *testing.T) {
+	const name = "TestParse/servicefile='/tmp/TestParse%s/001/pg_service.conf'_service=test"
+	found := results{}
+	for _, random := range []string{"3808245687", "17"} {
+		found.add(event{Action: "pass", Test: fmt.Sprintf(name, random)}, map[string]*strings.Builder{})
+	}
+	if len(found) != 1 || found["TestParse/servicefile='/tmp/a-folder/pg_service.conf'_service=test"].Status != pass {
+		t.Errorf("got %v", found)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/test/conformance/localproxy"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
@@ -73,8 +74,24 @@ func (w *workspace) close() error {
 	return errors.Join(err, os.RemoveAll(w.dir))
 }
 
-// runSuite runs both legs of a suite, each in a new database, compares and prints, and says whether the proxy was invisible.
+// runSuite runs a suite and says how long that took and what was left out.
 func (w *workspace) runSuite(ctx context.Context, s suite) (bool, error) {
+	start := time.Now()
+	good, err := w.compare(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	if w.options.short && s.leftOut != "" {
+		if _, err := fmt.Fprintf(w.out, "  -short leaves out: %s\n", s.leftOut); err != nil {
+			return false, err
+		}
+	}
+	_, err = fmt.Fprintf(w.out, "  took %.0f s\n", time.Since(start).Seconds())
+	return good, err
+}
+
+// compare runs both legs of a suite, each in a new database, compares and prints, and says whether the proxy was invisible.
+func (w *workspace) compare(ctx context.Context, s suite) (bool, error) {
 	dir := filepath.Join(w.dir, s.name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return false, err

@@ -29,6 +29,24 @@ var single = []statement{
 	{sql: "SELECT 1/(30 - id) FROM diff_rows ORDER BY id"},
 	{sql: "SELEC"},
 	{sql: "SELECT nonsense FROM diff_rows"},
+	{sql: "SELECT * FROM nonsense"},
+	{sql: "SELECT nonsense(1)"},
+	{sql: "INSERT INTO diff_rows (id) VALUES (1)"},
+	{sql: "INSERT INTO diff_rows (id, nonsense) VALUES (1, 2)"},
+	{sql: "SELECT 'x'::int"},
+	{sql: "SELECT id, count(*) FROM diff_rows"},
+	{sql: "DECLARE h CURSOR WITH HOLD FOR SELECT id FROM diff_rows ORDER BY id"},
+	{sql: "FETCH 2 FROM h"},
+	{sql: "CLOSE h"},
+	{sql: "CLOSE ALL"},
+	{sql: "DEALLOCATE ALL"},
+	{sql: "DISCARD PLANS"},
+	{sql: "SET LOCAL application_name = 'for a while'"},
+	{sql: "SET nonsense = 1"},
+	{sql: "CREATE TEMP TABLE IF NOT EXISTS scratch (id int)"},
+	{sql: "CREATE TEMP TABLE more AS SELECT 1 AS id"},
+	{sql: "DROP TABLE more"},
+	{sql: "TABLE more"},
 	{sql: "SELECT $1::int", parameters: []string{"not a number"}},
 	{sql: "SELECT repeat('x', 70000) FROM diff_rows"},
 	{sql: "VALUES (1, 'a'), (2, NULL)"},
@@ -67,6 +85,8 @@ var named = []string{
 var several = []string{
 	"SELECT 1; SELECT 2", "SELECT 1; SELECT 1/0; SELECT 3", "BEGIN; INSERT INTO scratch VALUES (7, 'seven'); COMMIT", ";", " ; ; ", "SELECT 1;;",
 	"COPY diff_rows TO STDOUT; SELECT 4", "BEGIN; SELECT 1/0; COMMIT; SELECT 5", "-- nothing", "SELECT 1; SELEC", "SAVEPOINT a; SELECT 1",
+	"SELECT 1; BEGIN; SELECT 2; ROLLBACK; SELECT 3", "COMMIT; SELECT 1; ROLLBACK", "SELECT 1; SELECT nonsense; SELECT 2", "SELECT 1; EXPLAIN SELEC",
+	"PREPARE z AS SELECT 1; EXECUTE z; DEALLOCATE z", "BEGIN; DECLARE d CURSOR FOR SELECT id FROM diff_rows; FETCH 2 FROM d; CLOSE d; COMMIT",
 	"INSERT INTO scratch VALUES (8, 'eight'); SELECT 1/0", "SET application_name = 'twice'; SET application_name = 'differential'",
 }
 
@@ -95,7 +115,17 @@ func converse(seed uint64) []step {
 	g.send("a temporary table", query("CREATE TEMP TABLE scratch (id int, note text)"))
 	for range 1 + g.r.IntN(6) {
 		g.mark()
-		switch g.r.IntN(7) {
+		switch g.r.IntN(12) {
+		case 11:
+			g.calls()
+		case 10:
+			g.copies()
+		case 9:
+			g.typed()
+		case 8:
+			g.pipeline()
+		case 7:
+			g.portals()
 		case 6:
 			g.cursors()
 		case 0:

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -56,13 +57,17 @@ func Compare(ctx context.Context, direct, through Target, seed uint64) error {
 
 // compareSteps says what differs first, "" for nothing.
 func compareSteps(ctx context.Context, direct, through Target, steps []step) (string, error) {
-	mine, err := hold(ctx, direct, steps)
-	if err != nil {
-		return "", fmt.Errorf("direct: %w", err)
+	var mine, theirs answer
+	var directErr, throughErr error
+	var both sync.WaitGroup
+	both.Go(func() { mine, directErr = hold(ctx, direct, steps) })
+	both.Go(func() { theirs, throughErr = hold(ctx, through, steps) })
+	both.Wait()
+	if directErr != nil {
+		return "", fmt.Errorf("direct: %w", directErr)
 	}
-	theirs, err := hold(ctx, through, steps)
-	if err != nil {
-		return "", fmt.Errorf("through: %w", err)
+	if throughErr != nil {
+		return "", fmt.Errorf("through: %w", throughErr)
 	}
 	return firstDifference(mine, theirs), nil
 }

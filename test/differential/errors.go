@@ -5,21 +5,17 @@ import (
 	"slices"
 )
 
-// SQLSTATEs that matter here (PostgreSQL documentation, appendix A).
-const (
-	insufficientPrivilege = "42501"
-	syntaxError           = "42601"
-	undefinedStatement    = "26000"
-	undefinedCursor       = "34000"
-)
+// ownWords are the SQLSTATEs of errors that a proxy which keeps track of a session words itself (PostgreSQL documentation, appendix A),
+// because it must not forward what leads to them: text that does not parse, and names of statements, portals and cursors that do not
+// exist, of which it could not say what they would run.
+var ownWords = []string{"42601", "26000", "34000"}
 
-// ownWords are the errors that a proxy which keeps track of a session finds out itself, before the server could.
-var ownWords = []string{syntaxError, undefinedStatement, undefinedCursor}
+// sourceFields say in which file, line and routine of its own source the server has found an error. Nobody but the server can know
+// them, they change with its minor version, and no driver acts on them: an error without them is the same to a client.
+const sourceFields = "FLR"
 
-// same says whether two messages are the same to a client. They are when their bytes are equal, and in two cases besides, in which
-// the server has an error to report as well. A proxy that words an error itself cannot know in which line of its source the server
-// would have found it, and may give a hint. And a proxy that must know what a statement reads refuses one that names what is not
-// there.
+// same says whether two messages are the same to a client: their bytes are equal, but that an error which the proxy has worded lacks
+// the place in the server's source. Every other field, and their order, must be equal.
 func (direct frame) same(through frame) bool {
 	if direct.kind != through.kind {
 		return false
@@ -27,35 +23,31 @@ func (direct frame) same(through frame) bool {
 	if bytes.Equal(direct.body, through.body) {
 		return true
 	}
-	if direct.kind != 'E' {
+	if direct.kind != 'E' || !slices.Contains(ownWords, field(direct.body, 'C')) || hasSource(through.body) {
 		return false
 	}
-	mine, theirs := errorFields(direct.body), errorFields(through.body)
-	if theirs['C'] == insufficientPrivilege {
-		return mine['S'] == theirs['S']
-	}
-	return slices.Contains(ownWords, mine['C']) && slices.Equal(essence(mine), essence(theirs))
+	return bytes.Equal(withoutSource(direct.body), through.body)
 }
 
-// errorFields are the fields of an ErrorResponse by their code.
-func errorFields(body []byte) map[byte]string {
-	fields := map[byte]string{}
-	for field := range bytes.SplitSeq(body, []byte{0}) {
-		if len(field) > 0 {
-			fields[field[0]] = string(field[1:])
+// field is the value of an ErrorResponse's field, "" where there is none.
+func field(body []byte, code byte) string {
+	for f := range bytes.SplitSeq(body, []byte{0}) {
+		if len(f) > 0 && f[0] == code {
+			return string(f[1:])
 		}
 	}
-	return fields
+	return ""
 }
 
-// essence is the fields in order, but for the hint and the file, line and routine of the server's source.
-func essence(fields map[byte]string) []string {
-	var kept []string
-	for code, value := range fields {
-		if !bytes.ContainsRune([]byte("HFLR"), rune(code)) {
-			kept = append(kept, string(code)+value)
+func hasSource(body []byte) bool { return !bytes.Equal(body, withoutSource(body)) }
+
+// withoutSource is an ErrorResponse less its sourceFields.
+func withoutSource(body []byte) []byte {
+	var out []byte
+	for f := range bytes.SplitAfterSeq(body, []byte{0}) {
+		if len(f) > 0 && !bytes.ContainsRune([]byte(sourceFields), rune(f[0])) {
+			out = append(out, f...)
 		}
 	}
-	slices.Sort(kept)
-	return kept
+	return out
 }

@@ -162,6 +162,35 @@ func bind(portal, statement string, parameters []string, resultFormats ...int) [
 	return message('B', body, int16s(len(resultFormats)), int16s(resultFormats...))
 }
 
+func parseTyped(name, sql string, types ...int) []byte {
+	body := int16s(len(types))
+	for _, oid := range types {
+		body = append(body, int32Bytes(oid)...)
+	}
+	return message('P', cString(name), cString(sql), body)
+}
+
+// bindBinary gives parameters as they are; nil is NULL.
+func bindBinary(portal, statement string, parameters [][]byte, resultFormats ...int) []byte {
+	body := append(append(append(cString(portal), cString(statement)...), int16s(1, 1)...), int16s(len(parameters))...)
+	for _, parameter := range parameters {
+		if parameter == nil {
+			body = append(body, int32Bytes(-1)...)
+			continue
+		}
+		body = append(append(body, int32Bytes(len(parameter))...), parameter...)
+	}
+	return message('B', body, int16s(len(resultFormats)), int16s(resultFormats...))
+}
+
+func functionCall(oid uint32, arguments []string) []byte {
+	body := append(binary.BigEndian.AppendUint32(nil, oid), int16s(0, len(arguments))...)
+	for _, argument := range arguments {
+		body = append(append(body, int32Bytes(len(argument))...), argument...)
+	}
+	return message('F', body, int16s(0))
+}
+
 func describe(what byte, name string) []byte { return message('D', []byte{what}, cString(name)) }
 
 func closeObject(what byte, name string) []byte { return message('C', []byte{what}, cString(name)) }

@@ -44,6 +44,32 @@ func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool
 	if c.now != nil && !changed && time.Since(c.probed) < probeEvery {
 		return c.now, nil
 	}
+	return c.load(ctx, s, changed)
+}
+
+// fresh returns the catalog as it is now, not as it was up to probeEvery ago, and
+// which of the names are there.
+func (c *catalogCache) fresh(ctx context.Context, s *session.Session, names []catalog.Name) (*catalog.Snapshot, map[catalog.Name][]string, error) {
+	asked := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil || c.conn == nil || c.conn.IsClosed() || c.probed.Before(asked) {
+		if _, err := c.load(ctx, s, false); err != nil {
+			return nil, nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
+	defer cancel()
+	homes, err := catalog.Homes(ctx, c.conn, names)
+	if err != nil {
+		c.close()
+		return nil, nil, unreadableCatalog(err)
+	}
+	return c.now, homes, nil
+}
+
+// load brings the catalog up to date. It is called with the lock held.
+func (c *catalogCache) load(ctx context.Context, s *session.Session, changed bool) (*catalog.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
 	defer cancel()
 	err := c.refresh(ctx, s, changed)
@@ -57,13 +83,17 @@ func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool
 	}
 	if err != nil {
 		c.close()
-		return nil, &access.Denial{
-			Code: access.CodeUnavailable, Cause: err,
-			What: "tidewaiter: the database's catalog could not be read, so nothing can be decided",
-			Hint: "Check that the DataSource's server runs and that its user may read pg_catalog.",
-		}
+		return nil, unreadableCatalog(err)
 	}
 	return c.now, nil
+}
+
+func unreadableCatalog(err error) *access.Denial {
+	return &access.Denial{
+		Code: access.CodeUnavailable, Cause: err,
+		What: "tidewaiter: the database's catalog could not be read, so nothing can be decided",
+		Hint: "Check that the DataSource's server runs and that its user may read pg_catalog.",
+	}
 }
 
 func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed bool) error {
@@ -71,6 +101,7 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 		return err
 	}
 	c.used = time.Now()
+	asked := c.used
 	mark, err := catalog.Probe(ctx, c.conn)
 	if err != nil {
 		return err
@@ -82,7 +113,7 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 		}
 		c.now, c.mark = next, mark
 	}
-	c.probed = time.Now()
+	c.probed = asked
 	return nil
 }
 

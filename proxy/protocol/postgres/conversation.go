@@ -25,7 +25,8 @@ type conversation struct {
 	hello       access.Hello
 	defaulted   bool // the client named no database
 	version     uint32
-	negotiate   []byte // NegotiateProtocolVersion to send first, if any
+	unknown     []string // protocol options that it asks for and that are not served
+	negotiate   []byte   // NegotiateProtocolVersion to send first, if any
 	keySize     int
 	replication string
 	options     string
@@ -51,6 +52,7 @@ func (c *conversation) Open(ctx context.Context, s *session.Session, up *session
 	if err != nil {
 		return nil, err
 	}
+	c.serve(cat.Server)
 	settings, err := c.startupSettings(ctx, s, cat)
 	if err != nil {
 		return nil, err
@@ -112,6 +114,11 @@ func connect(ctx context.Context, up *session.Upstream, settings map[string]stri
 	conn, err := login.Connect(ctx, up, settings)
 	if err != nil {
 		return nil, err
+	}
+	// When a write takes long, pgconn begins to read in the background. That read
+	// goes on after the login, and would swallow the server's first answer.
+	if err := conn.SyncConn(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	server, err := conn.Hijack()
 	if err != nil {

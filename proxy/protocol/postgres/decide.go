@@ -21,7 +21,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return core.Answer{Denial: access.AsDenial(err)}
 	}
-	result, id, err := e.understand(a, cat)
+	result, id, err := e.understand(a, cat, nil)
 	if a.Backslash && err == nil {
 		err = noBackslash(a)
 	}
@@ -32,6 +32,13 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return e.unreadable(ctx, s, a, phase, err)
 	}
+	var missed absent
+	if suspects(result, &a.Session) != nil {
+		if missed, err = e.lookFor(ctx, s, a, cat, result); err != nil {
+			return core.Answer{Denial: access.AsDenial(err)}
+		}
+		cat, result, id = missed.catalog, missed.result, missed.id
+	}
 	if result.Empty && a.Kind != core.AskCall {
 		return core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
 	}
@@ -39,9 +46,10 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if op.ID = id; id == 0 {
 		op.ID = e.facts.number(op.Statements)
 	}
+	missed.explain(op)
 	x, err := s.Begin(ctx, op)
 	if err != nil {
-		return core.Answer{Denial: access.AsDenial(err), Catalog: cat}
+		return missed.word(access.AsDenial(err), cat)
 	}
 	return core.Answer{Exchange: x, Result: result, Catalog: cat}
 }
@@ -67,22 +75,22 @@ func noBackslash(a *core.Ask) error {
 }
 
 // understand returns the facts of what a asks for.
-func (e *Engine) understand(a *core.Ask, cat *catalog.Snapshot) (*analysis.Result, uint64, error) {
+func (e *Engine) understand(a *core.Ask, cat *catalog.Snapshot, without []analysis.Absence) (*analysis.Result, uint64, error) {
 	switch a.Kind {
 	case core.AskCall:
 		return functionCall(a.Function, cat), 0, nil
 	case core.AskExecute:
-		return e.candidates(a, cat)
+		return e.candidates(a, cat, without)
 	}
-	return e.facts.analyze(a.Text, &a.Session, cat, e.analysisOptions())
+	return e.facts.analyze(a.Text, &a.Session, cat, e.analysisOptions(without))
 }
 
 // candidates returns the facts of every statement that a portal may run: mostly
 // one. A text is read again, since the catalog may have changed since Parse.
-func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot) (*analysis.Result, uint64, error) {
+func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, without []analysis.Absence) (*analysis.Result, uint64, error) {
 	if len(a.May) == 1 {
 		if text, _ := a.Candidate(0); text != "" {
-			return e.facts.analyze(text, &a.Session, cat, e.analysisOptions())
+			return e.facts.analyze(text, &a.Session, cat, e.analysisOptions(without))
 		}
 	}
 	all := &analysis.Result{}
@@ -92,7 +100,7 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot) (*analysis.Resul
 			all.Statements = append(all.Statements, facts...)
 			continue
 		}
-		r, _, err := e.facts.analyze(text, &a.Session, cat, e.analysisOptions())
+		r, _, err := e.facts.analyze(text, &a.Session, cat, e.analysisOptions(without))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -102,8 +110,8 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot) (*analysis.Resul
 	return all, 0, nil
 }
 
-func (e *Engine) analysisOptions() analysis.Options {
-	return analysis.Options{Trusted: e.opt.Trusted, Limits: analysis.Limits{MaxText: e.opt.Core.MaxText}}
+func (e *Engine) analysisOptions(without []analysis.Absence) analysis.Options {
+	return analysis.Options{Without: without, Trusted: e.opt.Trusted, Limits: analysis.Limits{MaxText: e.opt.Core.MaxText}}
 }
 
 // functionCall is the protocol's FunctionCall message as a statement.

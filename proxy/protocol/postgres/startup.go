@@ -24,6 +24,9 @@ const (
 	protocol30 = 3 << 16
 	protocol32 = 3<<16 | 2
 
+	// majorOfProtocol32 is the first PostgreSQL that speaks protocol 3.2.
+	majorOfProtocol32 = 18
+
 	// maxStartup is PostgreSQL's own bound on a startup message, in bytes
 	// (MAX_STARTUP_PACKET_LENGTH).
 	maxStartup = 10_000
@@ -203,24 +206,11 @@ func (o *opening) startup(e *Engine, version uint32, body []byte) (session.Conve
 	return o.negotiated(c, version, unknown)
 }
 
-// negotiated settles the protocol version: 3.0 and 3.2 are served; a newer minor
-// version or unknown options are answered with what is (3.1 was never used).
+// negotiated completes what the client says of itself. The protocol version is
+// settled for good when the server is known.
 func (o *opening) negotiated(c *conversation, version uint32, unknown []string) (session.Conversation, error) {
-	c.version = version
-	served := version
-	if version > protocol32 {
-		served = protocol32
-	}
-	if version == protocol30|1 {
-		served = protocol30
-	}
-	c.keySize = 4
-	if served == protocol32 {
-		c.keySize = 32
-	}
-	if served != version || len(unknown) > 0 {
-		c.negotiate = wire.NegotiateProtocolVersion(nil, served, unknown)
-	}
+	c.version, c.unknown = version, unknown
+	served := c.serve(0)
 	c.hello.Protocol = fmt.Sprintf("%d.%d", served>>16, served&0xffff)
 	c.hello.Application = c.settings["application_name"]
 	c.hello.Settings = c.settings
@@ -232,6 +222,27 @@ func (o *opening) negotiated(c *conversation, version uint32, unknown []string) 
 		c.defaulted = true
 	}
 	return c, nil
+}
+
+// serve settles which protocol version a client gets in front of a server of a
+// major version (0: not known yet), and returns it. 3.0 is always served, and 3.2
+// where the server has it as well, so that a client sees what it would without us.
+// A newer minor version or unknown options are answered with what is (3.1 was never
+// used).
+func (c *conversation) serve(server int) uint32 {
+	served := min(c.version, protocol32)
+	if served == protocol30|1 || (server > 0 && server < majorOfProtocol32) {
+		served = protocol30
+	}
+	c.keySize = 4
+	if served == protocol32 {
+		c.keySize = 32
+	}
+	c.negotiate = nil
+	if served != c.version || len(c.unknown) > 0 {
+		c.negotiate = wire.NegotiateProtocolVersion(nil, served, c.unknown)
+	}
+	return served
 }
 
 // startupParameters splits the name and value pairs of a startup message.

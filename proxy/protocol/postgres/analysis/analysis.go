@@ -8,7 +8,7 @@ import (
 // Limits bound what is parsed. The zero value of a field means its default.
 type Limits struct {
 	MaxText   int // bytes of a text; default 16 MiB
-	MaxTokens int // tokens of a text; default 200,000
+	MaxTokens int // tokens of a text; default 600,000
 	MaxDepth  int // open parentheses, brackets and CASEs; default 200
 	MaxChain  int // height of the syntax tree, mostly the length of operator chains; default 1,000
 }
@@ -20,6 +20,10 @@ type Options struct {
 	// "name" or either with argument types in parentheses, which are not compared
 	// (a name is trusted with all its overloads).
 	Trusted []string
+	// Without are names that certainly are not there. The facts are then those of
+	// what remains: a statement without its use of them. They are for asking what
+	// policy says to the rest, and must not permit the statement itself.
+	Without []Absence
 }
 
 // State is what the engine tracks of a session. The analyzer only reads it. The
@@ -31,6 +35,9 @@ type State struct {
 	// Stale: the open transaction holds DDL that the catalog cannot show, so no
 	// column list can be relied on.
 	Stale bool
+	// Unsettled: the open transaction holds DDL, so names may be there that the
+	// catalog does not show yet.
+	Unsettled bool
 	// Temp holds names of temporary tables, and of tables created in the open
 	// transaction, that were filled without tagged values.
 	Temp map[string]bool
@@ -69,9 +76,14 @@ type Statement struct {
 	Copy *Copy
 	// Effects on the tracked state, in order.
 	Effects []Effect
+	// Absent are names that nothing is known of, in the order in which the server
+	// would look for them, as far as that can be told.
+	Absent []Absence
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
 
+	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
+	indirect bool
 	// origins are the columns of Outputs as lineage knows them.
 	origins []column
 }

@@ -27,7 +27,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 	if r := check(text, opt.Limits); r != nil {
 		return nil, r
 	}
-	tree, err := parse(text)
+	tree, err := parse(text, cat.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +35,9 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 	trusted := trustedNames(opt.Trusted)
 	result = &Result{Empty: len(tree.GetStmts()) == 0}
 	for _, raw := range tree.GetStmts() {
-		a := &analyzer{cat: cat, trusted: trusted, session: session}
+		a := &analyzer{cat: cat, trusted: trusted, session: session, without: absentKeys(opt.Without)}
 		stmt := a.analyze(raw.GetStmt())
+		locate(stmt.Absent, text)
 		stmt.Text = part(text, int(raw.GetStmtLocation()), int(raw.GetStmtLen()))
 		session.apply(stmt.Effects)
 		result.Statements = append(result.Statements, *stmt)
@@ -59,6 +60,7 @@ type analyzer struct {
 	cat     *catalog.Snapshot
 	trusted map[string]bool
 	session *session
+	without map[absentKey]bool // Options.Without
 	out     *Statement
 
 	features  map[string]access.Feature
@@ -71,6 +73,13 @@ type analyzer struct {
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
+	// relationNames and withNames are the names of relations, with their aliases,
+	// and of WITH queries, wherever in the statement.
+	relationNames, withNames map[string]bool
+	// utility: relations are opened when the statement runs, not when it is parsed.
+	utility bool
+	// procedureCall: it is a CALL.
+	procedureCall bool
 	// opaque: something was met that the analyzer does not know.
 	opaque bool
 	// uncertain: lineage gave up, so everything may carry everything.
@@ -93,10 +102,12 @@ func (a *analyzer) begin() {
 	a.functions = map[string]bool{}
 	a.kinds = map[string]bool{}
 	a.seen = map[*pg.RangeVar]bool{}
+	a.relationNames, a.withNames = map[string]bool{}, map[string]bool{}
 }
 
 func (a *analyzer) analyze(node *pg.Node) *Statement {
 	a.begin()
+	a.procedureCall = node.GetCallStmt() != nil
 	found := a.takeInventory(node)
 	a.statement(node)
 	a.settle(found)
@@ -105,14 +116,14 @@ func (a *analyzer) analyze(node *pg.Node) *Statement {
 
 // nested analyzes a statement inside this one, in the same state.
 func (a *analyzer) nested(node *pg.Node) *Statement {
-	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session}
+	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without}
 	return inner.analyze(node)
 }
 
 // settle turns what was gathered into the facts.
 func (a *analyzer) settle(found *inventory) {
 	for _, rv := range found.relations {
-		if !a.seen[rv] {
+		if !a.seen[rv] && !a.leftOut(rv) {
 			a.use(rv, access.AccessRead) // a reference in a place that lineage does not follow
 			a.uncertain = a.uncertain || a.out.Touches
 		}
@@ -146,7 +157,7 @@ func (a *analyzer) settle(found *inventory) {
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {
-		out.Kind, out.Touches, out.Derived, out.Outputs = "", true, a.cat.AllTags(), nil
+		out.Kind, out.Touches, out.Derived, out.Outputs = "", a.cat.AnyTagged(), a.cat.AllTags(), nil
 	}
 }
 

@@ -86,6 +86,7 @@ func (a *analyzer) copyQuery(n *pg.Node, data *Copy) {
 }
 
 func (a *analyzer) copyRelation(s *pg.CopyStmt, how access.Access, data *Copy) {
+	a.utility = true
 	from := a.relation(s.GetRelation(), how)
 	e := env{scope: &scope{sources: []*source{from}}}
 	a.predicate(s.GetWhereClause(), e)

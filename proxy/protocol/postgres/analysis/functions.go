@@ -160,6 +160,8 @@ func (a *analyzer) call(call *pg.FuncCall, found *inventory) {
 	case builtin && (knownFunctions()[name] || len(call.GetArgs()) == 1 && builtinTypes[name]): // "text(x)" casts
 	case schema == "information_schema" && strings.HasPrefix(name, "_pg_"):
 	case a.cat.Extended(name) && !a.cat.UserFunction(name):
+	case !a.cat.UserFunction(name) && a.absentFunction(call, schema, name):
+		return
 	default:
 		a.feature(UnknownFunction, "the function "+written+"()")
 	}

@@ -13,7 +13,7 @@ import (
 // failure at about 2,500 levels).
 const (
 	defaultMaxText   = 16 << 20
-	defaultMaxTokens = 200_000
+	defaultMaxTokens = 600_000 // all 65,535 parameters that the protocol has, cast and in parentheses, are 525,000
 	defaultMaxDepth  = 200
 	defaultMaxChain  = 1_500
 	ceilingDepth     = 300

@@ -14,6 +14,7 @@ import (
 type inventory struct {
 	relations []*pg.RangeVar
 	calls     []*pg.FuncCall
+	with      []string // names of WITH queries
 }
 
 // takeInventory walks the statement. Any node that is not listed in nodes makes
@@ -23,6 +24,7 @@ func (a *analyzer) takeInventory(node *pg.Node) *inventory {
 	if node != nil {
 		a.walk(node.ProtoReflect(), found)
 	}
+	a.survey(found)
 	for _, call := range found.calls {
 		a.call(call, found)
 	}
@@ -56,6 +58,8 @@ func (a *analyzer) visit(node proto.Message, found *inventory) {
 		found.relations = append(found.relations, n)
 	case *pg.FuncCall:
 		found.calls = append(found.calls, n)
+	case *pg.CommonTableExpr:
+		found.with = append(found.with, n.GetCtename())
 	case *pg.A_Expr:
 		a.operator(n.GetName())
 	case *pg.SubLink:

@@ -23,16 +23,23 @@ type Refusal struct {
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }
 
-// newerSyntaxHint names the grammar that the parser has.
+// grammar is the version of PostgreSQL whose grammar the parser has.
+const grammar = 16
+
+// newerSyntaxHint names the grammar. It helps where the server's is newer.
 const newerSyntaxHint = "Statements are read with the grammar of PostgreSQL 16; newer syntax is refused, even where the server knows it."
 
-// parse reads a text that the guard let through.
-func parse(text string) (*pg.ParseResult, error) {
+// parse reads a text that the guard let through. server is the major version of the
+// server, 0 where it is not known.
+func parse(text string, server int) (*pg.ParseResult, error) {
 	tree, err := pg.Parse(text)
 	if err == nil {
 		return tree, nil
 	}
 	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error(), Hint: newerSyntaxHint}
+	if server > 0 && server <= grammar {
+		r.Hint = ""
+	}
 	var syntax *parser.Error
 	if errors.As(err, &syntax) {
 		r.Message = syntax.Message

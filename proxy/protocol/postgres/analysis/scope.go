@@ -69,6 +69,8 @@ type source struct {
 	alias string
 	// schema, of a relation without an alias: "schema.relation.column" names it.
 	schema string
+	// real is the name of the relation itself, where it is one.
+	real string
 	rowset
 }
 
@@ -107,8 +109,12 @@ func (e env) inside() env { return env{scope: &scope{outer: e.scope}, ctes: e.ct
 
 // relation makes a FROM item of a base relation, without looking at WITH.
 func (a *analyzer) relation(rv *pg.RangeVar, how access.Access) *source {
+	if a.absentRelation(rv, a.resolve(rv.GetSchemaname(), rv.GetRelname())) {
+		a.seen[rv] = true
+		return aliased(&source{alias: rv.GetRelname(), schema: rv.GetSchemaname(), rowset: rowset{open: true}}, rv.GetAlias())
+	}
 	c := a.use(rv, how)
-	s := &source{alias: rv.GetRelname(), schema: rv.GetSchemaname()}
+	s := &source{alias: rv.GetRelname(), schema: rv.GetSchemaname(), real: rv.GetRelname()}
 	if s.schema == "" && len(c.relations) == 1 {
 		s.schema = c.relations[0].Schema
 	}
@@ -131,7 +137,7 @@ func aliased(s *source, alias *pg.Alias) *source {
 	if alias == nil {
 		return s
 	}
-	return &source{alias: alias.GetAliasname(), rowset: s.renamed(alias.GetColnames())}
+	return &source{alias: alias.GetAliasname(), real: s.real, rowset: s.renamed(alias.GetColnames())}
 }
 
 func visible(r *catalog.Relation) []column {
@@ -172,9 +178,9 @@ func (a *analyzer) reference(ref *pg.ColumnRef, e env) found {
 	}
 	names := stringList(fields)
 	if len(names) == 1 {
-		return a.unqualified(names[0], e)
+		return a.unqualified(ref, names[0], e)
 	}
-	return a.qualified(names, e)
+	return a.qualified(ref, names, e)
 }
 
 // starReference is a "*" inside an expression: count(*) or row(t.*).
@@ -188,7 +194,7 @@ func (a *analyzer) starReference(fields []*pg.Node, e env) found {
 
 // unqualified resolves "name": a column of the innermost level that has one,
 // otherwise the whole row of a FROM item of that name.
-func (a *analyzer) unqualified(name string, e env) found {
+func (a *analyzer) unqualified(ref *pg.ColumnRef, name string, e env) found {
 	var f found
 	open := false
 	for s := e.scope; s != nil; s = s.outer {
@@ -220,15 +226,21 @@ func (a *analyzer) unqualified(name string, e env) found {
 	if open || systemColumns[name] {
 		return found{tags: f.tags}
 	}
+	if e.scope != nil && a.absentColumn(ref, "", name) {
+		return found{}
+	}
 	return found{tags: a.everything()}
 }
 
 // qualified resolves "alias.name" and "schema.relation.name". A name that the
 // item does not have may be a function of its row.
-func (a *analyzer) qualified(names []string, e env) found {
+func (a *analyzer) qualified(ref *pg.ColumnRef, names []string, e env) found {
 	last := names[len(names)-1]
 	src := a.itemNamed(names[:len(names)-1], e)
 	if src == nil {
+		if e.scope != nil && len(names) == 2 && a.absentItem(ref, names[0]) {
+			return found{}
+		}
 		return found{tags: a.everything()}
 	}
 	var f found
@@ -248,6 +260,8 @@ func (a *analyzer) qualified(names []string, e env) found {
 		return found{}
 	case a.fieldCall(last):
 		return found{tags: a.everything()}
+	case !src.open && len(names) == 2 && !knownFunctions()[last] && a.absentColumn(ref, names[0], last):
+		return found{}
 	}
 	return found{tags: src.all()}
 }

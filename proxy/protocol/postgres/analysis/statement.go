@@ -29,11 +29,11 @@ func (a *analyzer) statement(n *pg.Node) {
 		a.prepare(v.PrepareStmt)
 	case *pg.Node_ExecuteStmt:
 		a.tagsOfAll(v.ExecuteStmt.GetParams(), env{})
-		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()))
+		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()), AbsentPrepared, "26000", v.ExecuteStmt.GetName())
 	case *pg.Node_DeclareCursorStmt:
 		a.declare(v.DeclareCursorStmt)
 	case *pg.Node_FetchStmt:
-		a.standFor(a.session.cursorAs(v.FetchStmt.GetPortalname()))
+		a.standFor(a.session.cursorAs(v.FetchStmt.GetPortalname()), AbsentCursor, "34000", v.FetchStmt.GetPortalname())
 		a.out.Effects = nil
 		if v.FetchStmt.GetIsmove() {
 			a.out.ReturnsRows, a.out.Outputs = false, nil
@@ -183,6 +183,8 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.inner = append(a.inner, inner.Inner...)
 	a.out.Touches = a.out.Touches || inner.Touches
 	a.opaque = a.opaque || inner.Kind == ""
+	a.out.indirect = a.out.indirect || inner.indirect
+	a.out.Absent = append(a.out.Absent, inner.Absent...)
 }
 
 // nest analyzes a statement inside this one and adopts its facts. Its relations
@@ -196,10 +198,16 @@ func (a *analyzer) nest(n *pg.Node) *Statement {
 
 // standFor makes the statement one of several that a name may stand for; a name
 // of nothing known is not understood.
-func (a *analyzer) standFor(statements []*Statement) {
-	a.opaque = a.opaque || len(statements) == 0
+func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name string) {
+	if len(statements) == 0 {
+		a.absentName(kind, code, name)
+	}
+	a.out.indirect = true
+	absent := len(a.out.Absent)
 	for i, s := range statements {
 		a.adopt(s)
+		a.out.Absent = a.out.Absent[:absent] // places in another text
+		a.opaque = a.opaque || s.indirect    // what that name stands for may have changed since
 		if i == 0 {
 			a.out.Kind = s.Kind
 			a.out.Outputs = s.Outputs

@@ -102,7 +102,7 @@ func (a *analyzer) lock(s *pg.LockStmt) {
 		a.feature(Lock, "LOCK TABLE")
 	}
 	for _, n := range s.GetRelations() {
-		a.use(n.GetRangeVar(), how)
+		a.useUtility(n.GetRangeVar(), how)
 	}
 }
 
@@ -124,13 +124,23 @@ func (a *analyzer) maintenance(n *pg.Node) bool {
 	case *pg.Node_TruncateStmt:
 		a.out.Kind = KindTruncate
 		for _, rel := range v.TruncateStmt.GetRelations() {
-			a.use(rel.GetRangeVar(), access.AccessWrite)
+			a.useUtility(rel.GetRangeVar(), access.AccessWrite)
 		}
 	default:
 		a.out.Kind = ""
 		return false
 	}
 	return true
+}
+
+// useUtility records a relation that a statement opens as it runs.
+func (a *analyzer) useUtility(rv *pg.RangeVar, how access.Access) {
+	a.utility = true
+	if a.absentRelation(rv, a.resolve(rv.GetSchemaname(), rv.GetRelname())) {
+		a.seen[rv] = true
+		return
+	}
+	a.use(rv, how)
 }
 
 // useAll records every relation that a statement names.

@@ -26,6 +26,9 @@ func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *sou
 			fact.Resources[0].Schema = r.Schema
 		}
 	}
+	if a.leftOut(rv) {
+		fact.Resources = nil
+	}
 	for _, f := range features {
 		a.feature(f, f)
 		fact.Features = append(fact.Features, a.features[f])
@@ -52,6 +55,9 @@ func columnTags(target *source, name string) []string {
 
 func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
 	e.ctes = a.with(s.GetWithClause(), e)
+	if rv := s.GetRelation(); rv != nil { // the server looks for the target first
+		a.absentRelation(rv, a.resolve(rv.GetSchemaname(), rv.GetRelname()))
+	}
 	row := a.query(s.GetSelectStmt(), e)
 	target := a.modify(KindInsert, s.GetRelation())
 	inserted := a.insertInto(target, s.GetCols(), row)
@@ -65,8 +71,13 @@ func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
 // the row as the target would show it ("excluded").
 func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowset {
 	var names []string
+	absent := false
 	for _, c := range cols {
-		names = append(names, c.GetResTarget().GetName())
+		if !a.absentTarget(target, c.GetResTarget()) {
+			names = append(names, c.GetResTarget().GetName())
+			continue
+		}
+		absent = true
 	}
 	if names == nil && !target.open {
 		for _, c := range target.columns {
@@ -74,7 +85,9 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 		}
 	}
 	const construct = "INSERT of a protected value into a column that is not protected"
-	if row.open || len(names) < len(row.columns) {
+	if absent {
+		a.tags = catalog.Union(a.tags, row.all()) // nothing goes anywhere
+	} else if row.open || len(names) < len(row.columns) {
 		a.assign(nil, row.all(), construct)
 	} else {
 		for i, c := range row.columns {
@@ -117,6 +130,10 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 		t := n.GetResTarget()
 		for _, part := range t.GetIndirection() { // SET column[i] = value
 			a.assign(nil, a.tagsOf(part, e), construct)
+		}
+		if a.absentTarget(target, t) {
+			a.tags = catalog.Union(a.tags, a.assignedTags(t.GetVal(), e))
+			continue
 		}
 		a.assign(columnTags(target, t.GetName()), a.assignedTags(t.GetVal(), e), construct)
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -67,6 +68,8 @@ type loader struct {
 }
 
 func (l *loader) begin() error {
+	major, _, _ := strings.Cut(l.conn.ParameterStatus("server_version"), ".")
+	l.content.Server, _ = strconv.Atoi(major) // 0 where it is "17beta1" or the like
 	if err := l.run(querySettings); err != nil {
 		return err
 	}

@@ -310,3 +310,15 @@ func TestAClassificationThatIsNoColumnNameIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheServersMajorVersionIsKnown(t *testing.T) {
+	server := postgrestest.Shared(t)
+	conn := connect(t, server.DSN(server.NewDatabase(t, "")))
+	rows, err := conn.Exec(t.Context(), "SELECT current_setting('server_version_num')::int / 10000").ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(load(t, "").Server), string(rows[0].Rows[0][0]); got != want {
+		t.Errorf("PostgreSQL %s is taken for %s", want, got)
+	}
+}

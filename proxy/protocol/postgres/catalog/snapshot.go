@@ -95,6 +95,8 @@ type Content struct {
 	// Extended are functions and operators of well-known extensions without side
 	// effects (hstore, citext …), which count as built in.
 	Extended []string
+	// Server is the major version of the server; 0 = not known.
+	Server int
 }
 
 type attribute struct {
@@ -109,6 +111,8 @@ type Snapshot struct {
 	Version uint64
 	// SearchPath: see Content.SearchPath.
 	SearchPath []string
+	// Server: see Content.Server.
+	Server int
 	// Unmatched are the classification patterns that no column fits.
 	Unmatched []string
 
@@ -129,7 +133,7 @@ type Snapshot struct {
 // its columns.
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
-		Version: version, SearchPath: slices.Clone(content.SearchPath),
+		Version: version, Server: content.Server, SearchPath: slices.Clone(content.SearchPath),
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),
 		types:     make(map[uint32]Type, len(content.Types)),

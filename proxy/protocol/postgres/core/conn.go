@@ -128,6 +128,9 @@ type Answer struct {
 	Catalog  *catalog.Snapshot
 	Denial   *access.Denial
 	Error    *wire.Error // a refusal in PostgreSQL's own words
+	// Absent: Error is about a name that is not there, which PostgreSQL does not look
+	// for in a transaction that has failed.
+	Absent bool
 }
 
 // fatal ends the connection: the protocol was broken, and to go on would be to
@@ -183,14 +186,12 @@ func (c *Conn) state() analysis.State {
 	return analysis.State{
 		PathChanged: c.names.path,
 		Stale:       c.altered,
+		Unsettled:   c.changed,
 		Temp:        c.names.temp,
 		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.prepared[name]) },
 		Cursor: func(name string) []*analysis.Statement {
 			out := facts(c.names.cursors[name])
-			if p := c.names.portals[name]; p != nil {
-				out = append(out, facts(p.of)...)
-			}
-			return out
+			return append(out, facts(c.names.behind(name))...)
 		},
 	}
 }

@@ -116,7 +116,7 @@ func TestADeniedStatementLeavesInTheOrderOfThePipeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	up := r.upstream()
-	if got, want := kinds([]byte(up)), "PBEESQ"; got != want {
+	if got, want := kinds([]byte(up)), "PBEPSQ"; got != want {
 		t.Fatalf("upstream went %q, want %q", got, want)
 	}
 	if strings.Contains(up, "forbidden") {
@@ -259,4 +259,96 @@ func FuzzBothSides(f *testing.F) {
 		}
 		r.c.End()
 	})
+}
+
+func TestWhatIsDecidedAfterAnErrorIsSkippedAsTheServerDoes(t *testing.T) {
+	failed := (&wire.Error{Severity: "ERROR", Code: "22012", Message: "division by zero"}).Append(nil, 'E')
+	long := bind("", "")
+	for name, late := range map[string][]byte{
+		"a Parse": wire.Parse(nil, "", "select 2"), "an Execute": wire.Execute(nil, "", 0), "a Query": wire.Query(nil, "select 2"),
+		"the names of a Bind": long[:6], "the end of a Bind": long[:9],
+	} {
+		r := newRig(t, Settings{}, nil)
+		if err := r.client(join(wire.Parse(nil, "", "select 1"), bind("", ""), wire.Execute(nil, "", 0))); err != nil {
+			t.Fatal(err)
+		}
+		if used, err := r.c.FromClient(late); err != nil || used != len(late) {
+			t.Fatalf("%s: %d bytes of %d used, %v", name, used, len(late), err)
+		}
+		ask := r.c.Question()
+		if err := r.c.FromServer(join(wire.Message(nil, '1'), wire.Message(nil, '2'), failed)); err != nil {
+			t.Fatal(err)
+		}
+		if ask != nil {
+			if err := r.c.Answer(r.answer(ask)); err != nil {
+				t.Fatal(err)
+			}
+		} else if late[0] == 'B' {
+			if err := r.client(long[len(late):]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.client(wire.Sync(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.c.FromServer(wire.ReadyForQuery(nil, 'I')); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, want := kinds(r.c.ToClient), "12EZ"; got != want {
+			t.Errorf("%s: the client saw %q, want %q", name, got, want)
+		}
+	}
+}
+
+// copying answers every question with a text of COPY FROM STDIN statements.
+func copying(t *testing.T, r *rig, n int) {
+	t.Helper()
+	if _, err := r.c.FromClient(wire.Query(nil, "copy; copy")); err != nil {
+		t.Fatal(err)
+	}
+	ans := r.answer(r.c.Question())
+	one := ans.Result.Statements[0]
+	one.Copy = &analysis.Copy{Format: "text"}
+	ans.Result.Statements = nil
+	for range n {
+		ans.Result.Statements = append(ans.Result.Statements, one)
+	}
+	if err := r.c.Answer(ans); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDataForTheNextCopyAreNotLostWhileTheFirstIsEnding(t *testing.T) {
+	data, end := wire.Message(nil, 'd', []byte("1\n")), wire.Message(nil, 'c')
+	g := wire.Message(nil, 'G', []byte{0, 0, 0})
+	complete := wire.Message(nil, 'C', []byte("COPY 1\x00"))
+	for name, texts := range map[string][]int{"in one text": {2}, "in two": {1, 1}} {
+		r := newRig(t, Settings{}, nil)
+		copying(t, r, texts[0])
+		if err := r.c.FromServer(g); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.client(join(data, end)); err != nil { // the first ends, and the server has not said so yet
+			t.Fatal(err)
+		}
+		if len(texts) > 1 {
+			copying(t, r, texts[1])
+		}
+		if err := r.client(join(data, data, end)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.ReplaceAll(kinds([]byte(r.upstream())), "Q", ""), "dcddc"; got != want {
+			t.Errorf("%s: upstream went %q, want %q", name, got, want)
+		}
+		answers := join(complete, g, complete, wire.ReadyForQuery(nil, 'I'))
+		if len(texts) > 1 {
+			answers = join(complete, wire.ReadyForQuery(nil, 'I'), g, complete, wire.ReadyForQuery(nil, 'I'))
+		}
+		if err := r.c.FromServer(answers); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r.c.owe.len() != 0 {
+			t.Errorf("%s: %d answers are still owed", name, r.c.owe.len())
+		}
+	}
 }

@@ -7,10 +7,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
-// poisonText is what goes upstream in place of a refused statement where the
-// transaction must fail as PostgreSQL's own would: as a query it does not parse,
-// and a portal of that name does not exist.
-const poisonText = "tidewaiter refused a statement here"
+// What goes upstream in place of something refused, where the transaction must fail
+// as PostgreSQL's own would. In place of a statement goes one that is never more
+// than parsed, since it reads a relation that is not there: in a transaction that
+// has failed the server says so instead, as it would have of the refused one. In
+// place of a name that is not known goes a portal's name that is not known either.
+const (
+	poisonText      = "tidewaiter refused a statement here"
+	poisonStatement = `SELECT FROM pg_catalog."` + poisonText + `"`
+)
 
 // Answer takes the driver's answer to the open question and lets the client side
 // go on.
@@ -20,11 +25,14 @@ func (c *Conn) Answer(ans Answer) error {
 	if ans.Catalog != nil {
 		c.catalog, c.stale = ans.Catalog, false
 	}
-	if ans.Exchange == nil {
-		if a.Kind == AskParse && a.name == "" {
-			delete(c.names.prepared, "") // a Parse that fails has dropped it already
+	if c.skipping { // an error has come meanwhile: the server skips up to Sync
+		if ans.Exchange == nil {
+			return nil
 		}
-		return c.refuse(kindOf[a.Kind], ans.words())
+		return ans.Exchange.End(access.Ended{Outcome: access.OutcomeSkipped})
+	}
+	if ans.Exchange == nil {
+		return c.refuseStatement(a, &ans)
 	}
 	var stmts []analysis.Statement
 	if ans.Result != nil {
@@ -70,7 +78,8 @@ func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statem
 	c.names.clock++
 	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock}
 	c.touch(stmts)
-	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: c.names.parse(a.name, p)})
+	undo, did := c.names.parse(a.name, p)
+	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: undo, did: did})
 	return c.ToServer.Append(x, a.forward)
 }
 
@@ -181,16 +190,46 @@ func (c *Conn) suspect(stmts []analysis.Statement) []analysis.Statement {
 	return out
 }
 
+// refuseStatement refuses what a asks for.
+func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
+	e := ans.words()
+	old := c.names.prepared[""]
+	if a.Kind == AskQuery && c.quiet() || a.Kind == AskParse && a.name == "" {
+		delete(c.names.prepared, "") // the server drops it before it looks at a query, or at an unnamed statement
+	}
+	if a.Kind == AskQuery || a.Kind == AskCall || c.quiet() {
+		return c.refuseAs(kindOf[a.Kind], e, ans.Absent)
+	}
+	c.skipping = true
+	poison := &answer{owed: owedParse, poison: e, absent: ans.Absent}
+	c.push(poison)
+	name := poisonText // is never given: the Parse fails
+	if a.Kind == AskParse && a.name == "" {
+		name = "" // the server drops its unnamed statement, as it would have
+		poison.undo = func() {
+			c.names.restore("", old)
+		}
+		poison.stays = true
+	}
+	return c.forward(wire.Parse(nil, name, poisonStatement))
+}
+
+// quiet reports whether the server is idle and outside of a transaction, so that a
+// refusal need not reach it.
+func (c *Conn) quiet() bool { return c.owe.len() == 0 && c.status == 'I' && !c.sinceSync }
+
 // refuse answers a message of the given kind with e, in the order of the queue.
 // Where the server is not idle, or might not be, a poison goes upstream in the
 // message's place, so that the transaction fails as it would have and PostgreSQL
 // itself does the skipping; the client sees e in place of the poison's error.
-func (c *Conn) refuse(kind byte, e *wire.Error) error {
+func (c *Conn) refuse(kind byte, e *wire.Error) error { return c.refuseAs(kind, e, false) }
+
+func (c *Conn) refuseAs(kind byte, e *wire.Error, absent bool) error {
 	simple := kind == 'Q' || kind == 'F'
 	if !simple {
 		c.skipping = true
 	}
-	if c.owe.len() == 0 && c.status == 'I' && !c.sinceSync {
+	if c.quiet() {
 		c.ToClient = e.Append(c.ToClient, 'E')
 		if simple {
 			c.ToClient = wire.ReadyForQuery(c.ToClient, c.status)
@@ -198,8 +237,8 @@ func (c *Conn) refuse(kind byte, e *wire.Error) error {
 		return nil
 	}
 	if simple {
-		c.owe.push(&answer{owed: owedQuery, poison: e})
-		return c.forward(wire.Query(nil, poisonText))
+		c.owe.push(&answer{owed: owedQuery, poison: e, absent: absent})
+		return c.forward(wire.Query(nil, poisonStatement))
 	}
 	c.push(&answer{owed: owedExecute, poison: e})
 	return c.forward(wire.Execute(nil, poisonText, 0))
@@ -213,5 +252,5 @@ func (c *Conn) injectPoison() {
 	}
 	c.poisonNext = false
 	c.owe.push(&answer{owed: owedQuery, hidden: true})
-	_ = c.forward(wire.Query(nil, poisonText)) // the standing exchange is always live
+	_ = c.forward(wire.Query(nil, poisonStatement)) // the standing exchange is always live
 }

@@ -13,6 +13,7 @@ import (
 // Appendix A).
 var sqlstates = map[access.Code]string{
 	access.CodeForbidden:   "42501", // insufficient_privilege
+	access.CodeAbsent:      "42704", // undefined_object, unless the driver knows better
 	access.CodeUnreadable:  "42601", // syntax_error
 	access.CodeTooComplex:  "54001", // statement_too_complex
 	access.CodeLimit:       "42501",

@@ -13,6 +13,7 @@ func (c *Conn) serverError(body []byte) error {
 	a := c.owe.head()
 	out, show := e, !c.discarding
 	switch {
+	case a != nil && a.absent && e.Code == "25P02": // the server would not have looked for the name
 	case a != nil && a.poison != nil:
 		out = *a.poison
 	case a != nil && a.hidden && a.owed == owedQuery:
@@ -54,7 +55,7 @@ func (c *Conn) skipToSync(a *answer, ended access.Ended) error {
 		}
 	}
 	for i := len(dropped) - 1; i >= 0; i-- {
-		if dropped[i].undo != nil {
+		if dropped[i].undo != nil && (i > 0 || !a.stays) {
 			dropped[i].undo()
 		}
 	}

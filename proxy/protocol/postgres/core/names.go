@@ -19,6 +19,7 @@ type prepared struct {
 	text  string // "" where only the facts are known, as of PREPARE and DECLARE
 	stmts []analysis.Statement
 	born  int // when it was made, by names.clock
+	group int // the pipeline group of its Parse; 0 = none
 }
 
 // portal is a bound statement. It lives until it is closed or its transaction
@@ -34,6 +35,11 @@ type portal struct {
 	describing int  // Describe messages under way
 	exchange   *session.Exchange
 	born       int
+
+	group int // the pipeline group of its Bind
+	// under is what the name stood for before, as long as the server has not said
+	// that this portal was made.
+	under *portal
 }
 
 // text returns the statement as its client wrote it, for the recording.
@@ -70,52 +76,116 @@ type names struct {
 	// backslash in a text is not read by the server as it is here.
 	backslash bool
 	clock     int // counts statements forwarded
+	group     int // counts the pipeline groups that end with Sync, from 1
 }
 
 func newNames() names {
-	return names{prepared: map[string][]*prepared{}, portals: map[string]*portal{}, cursors: map[string][]*prepared{}, temp: map[string]bool{}}
+	return names{prepared: map[string][]*prepared{}, portals: map[string]*portal{}, cursors: map[string][]*prepared{}, temp: map[string]bool{}, group: 1}
 }
 
 func (n *names) full() bool {
 	return len(n.prepared)+len(n.portals)+len(n.cursors)+len(n.temp) >= maxNamesKept
 }
 
-// parse binds name to p, as Parse does, and returns how to take that back. The
-// unnamed statement is replaced; a named one that exists makes Parse fail, so
-// both stay possible.
-func (n *names) parse(name string, p *prepared) (undo func()) {
-	old, had := n.prepared[name]
-	if name == "" {
-		n.prepared[name] = []*prepared{p}
-	} else {
-		n.prepared[name] = append(old[:len(old):len(old)], p)
-	}
-	return func() {
-		if had {
-			n.prepared[name] = old
-			return
+// parse adds p to what name may stand for, as Parse does. undo takes that back if
+// the Parse has not happened; did says that it has, so that nothing older is left.
+// Neither touches what was made of the name later: answers come when the client may
+// be many statements ahead.
+func (n *names) parse(name string, p *prepared) (undo, did func()) {
+	p.group = n.group
+	old := n.prepared[name]
+	n.prepared[name] = append(old[:len(old):len(old)], p)
+	undo = func() { n.keep(name, func(q *prepared) bool { return q != p }) }
+	did = func() { n.keep(name, func(q *prepared) bool { return q.born >= p.born }) }
+	return undo, did
+}
+
+func (n *names) keep(name string, which func(*prepared) bool) {
+	var kept []*prepared
+	for _, p := range n.prepared[name] {
+		if which(p) {
+			kept = append(kept, p)
 		}
+	}
+	if kept == nil {
 		delete(n.prepared, name)
+		return
+	}
+	n.prepared[name] = kept
+}
+
+// restore puts back what name stood for before something that has not happened.
+func (n *names) restore(name string, old []*prepared) {
+	if all := append(old[:len(old):len(old)], n.prepared[name]...); len(all) > 0 {
+		n.prepared[name] = all
 	}
 }
 
-func (n *names) bind(p *portal) (undo func()) {
-	old, had := n.portals[p.name]
+// statement returns what a Bind of that name may bind. After a Parse of the same
+// group it is that one: if the Parse fails, the Bind is skipped with it.
+func (n *names) statement(name string) []*prepared {
+	all := n.prepared[name]
+	if last := len(all) - 1; last >= 0 && all[last].group == n.group {
+		return all[last:]
+	}
+	return all
+}
+
+// bind makes p a portal, as Bind does; undo and did are as those of parse.
+func (n *names) bind(p *portal) (undo, did func()) {
+	p.group, p.under = n.group, n.portals[p.name]
 	n.portals[p.name] = p
-	return func() {
-		if had {
-			n.portals[p.name] = old
+	undo = func() {
+		at := n.portals[p.name]
+		if at == p {
+			if n.portals[p.name] = p.under; p.under == nil {
+				delete(n.portals, p.name)
+			}
 			return
 		}
-		delete(n.portals, p.name)
+		for ; at != nil; at = at.under {
+			if at.under == p {
+				at.under = p.under
+			}
+		}
 	}
+	return undo, func() { p.under = nil }
+}
+
+// reopen puts a portal back that was not closed after all, under what its name
+// stands for by now.
+func (n *names) reopen(p *portal) {
+	top := n.portals[p.name]
+	if top == nil {
+		n.portals[p.name] = p
+		return
+	}
+	for top.under != nil {
+		top = top.under
+	}
+	top.under = p
+}
+
+// behind returns what the portal called name may be a portal of, whichever of its
+// Binds has happened.
+func (n *names) behind(name string) []*prepared {
+	var all []*prepared
+	for p := n.portals[name]; p != nil; p = p.under {
+		all = append(all, p.of...)
+	}
+	return all
 }
 
 // portal returns the portal called name: one of Bind, or an SQL cursor seen as a
-// portal.
+// portal. Where a Bind of an earlier group is still to be answered, it may be that
+// one or what was there before.
 func (n *names) portal(name string) *portal {
 	if p := n.portals[name]; p != nil {
-		return p
+		if p.under == nil || p.group == n.group {
+			return p
+		}
+		all := n.behind(name)
+		return &portal{name: name, of: all, stmts: merged(all), params: p.params, formats: p.formats}
 	}
 	if all := n.cursors[name]; len(all) > 0 {
 		return &portal{name: name, of: all, stmts: merged(all)}
@@ -199,8 +269,8 @@ func add(to map[string][]*prepared, e analysis.Effect, born int) {
 }
 
 // confirm applies what a statement takes away, once the server has said that it
-// succeeded. What was made after it stays.
-func (n *names) confirm(st *analysis.Statement, when int) {
+// succeeded. What was made after it stays, and so does the portal that it runs in.
+func (n *names) confirm(st *analysis.Statement, when int, runs *portal) {
 	for _, e := range st.Effects {
 		switch e.Kind {
 		case analysis.DeallocateName:
@@ -209,12 +279,12 @@ func (n *names) confirm(st *analysis.Statement, when int) {
 			n.forgetPrepared(when)
 		case analysis.CloseCursor:
 			forget(n.cursors, e.Name, when)
-			n.forgetPortal(e.Name, when)
+			n.forgetPortal(e.Name, when, nil)
 		case analysis.CloseAll:
-			n.forgetCursors(when)
+			n.forgetCursors(when, runs)
 		case analysis.DiscardAll:
 			n.forgetPrepared(when)
-			n.forgetCursors(when)
+			n.forgetCursors(when, runs)
 		}
 	}
 }
@@ -243,17 +313,17 @@ func (n *names) forgetPrepared(when int) {
 	}
 }
 
-func (n *names) forgetCursors(when int) {
+func (n *names) forgetCursors(when int, but *portal) {
 	for name := range n.cursors {
 		forget(n.cursors, name, when)
 	}
 	for name := range n.portals {
-		n.forgetPortal(name, when)
+		n.forgetPortal(name, when, but)
 	}
 }
 
-func (n *names) forgetPortal(name string, when int) {
-	if p := n.portals[name]; p != nil && p.born < when {
+func (n *names) forgetPortal(name string, when int, but *portal) {
+	if p := n.portals[name]; p != nil && p != but && p.born < when {
 		p.end()
 		delete(n.portals, name)
 	}

@@ -39,9 +39,12 @@ type answer struct {
 	copying  *copyPlan
 
 	poison *wire.Error // what the client is told in place of the server's error
+	absent bool        // poison is about a name that is not there, see Answer.Absent
 	hidden bool        // asked for by us: the client must not see the answer
 	maybe  bool        // a Sync that a COPY may have swallowed
-	undo   func()      // takes back what forwarding changed, when it is skipped
+	undo   func()      // takes back what forwarding changed, when it fails or is skipped
+	stays  bool        // undo is for being skipped alone: failing has the same effect
+	did    func()      // notes that it has happened
 }
 
 // statement returns the facts of the statement that is answering now.

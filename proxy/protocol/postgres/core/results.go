@@ -93,7 +93,7 @@ func (c *Conn) confirm(a *answer) {
 		return
 	}
 	if a.times != nil {
-		c.names.confirm(st, a.times[a.index])
+		c.names.confirm(st, a.times[a.index], a.portal)
 	}
 	if defines(st) {
 		c.definers = max(0, c.definers-1)
@@ -163,10 +163,13 @@ func (c *Conn) swallowSyncs() {
 	}
 }
 
-// swallowed drops the Syncs that a COPY FROM STDIN has swallowed, now that it has
-// succeeded.
+// swallowed drops the Syncs that a COPY FROM STDIN has swallowed, and the mark of
+// its end, now that it has succeeded. The next mark is that of the next COPY.
 func (c *Conn) swallowed() {
 	for w := c.owe.waiting(); len(w) > 0 && w[0].maybe; w = c.owe.waiting() {
+		c.owe.remove(0)
+	}
+	if w := c.owe.waiting(); len(w) > 0 && w[0].owed == owedCopyEnd {
 		c.owe.remove(0)
 	}
 }

@@ -122,6 +122,9 @@ func (c *Conn) serverMessage(kind byte, body []byte) error {
 		return c.copyOutEnds(a, body)
 	case '1', '2', '3':
 		c.send(a, kind, body)
+		if a.did != nil {
+			a.did()
+		}
 		return c.done(a, access.Ended{Outcome: access.OutcomeDone})
 	default: // 't'
 		c.send(a, kind, body)
