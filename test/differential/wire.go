@@ -94,6 +94,9 @@ func login(ctx context.Context, target Target) (net.Conn, map[string]string, err
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := conn.SyncConn(ctx); err != nil { // or a background reader could take what comes next
+		return nil, nil, err
+	}
 	hijacked, err := conn.Hijack()
 	if err != nil {
 		return nil, nil, err

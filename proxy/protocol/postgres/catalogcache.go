@@ -130,7 +130,7 @@ func (c *catalogCache) connect(ctx context.Context, s *session.Session) error {
 	for name, value := range pinned {
 		settings[name] = value
 	}
-	conn, err := dialPgconn(ctx, up, settings)
+	conn, err := dialPgconn(ctx, up, settings, nil)
 	if err != nil {
 		up.Conn.Close()
 		return upstreamError(c.dataSource, err)

@@ -5,10 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"sort"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
@@ -110,7 +114,8 @@ func (c *conversation) Refuse(d *access.Denial) error {
 // and all of PostgreSQL's password methods: cleartext, md5, SCRAM-SHA-256 and,
 // inside of TLS, SCRAM-SHA-256-PLUS.
 func connect(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.HijackedConn, error) {
-	conn, err := dialPgconn(ctx, up, settings)
+	var in io.Reader
+	conn, err := dialPgconn(ctx, up, settings, &in)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +127,35 @@ func connect(ctx context.Context, up *session.Upstream, settings map[string]stri
 		server.Conn.Close()
 		return nil, fmt.Errorf("the server sent %d bytes unasked", n)
 	}
+	if err := silence(server.Conn, in); err != nil {
+		server.Conn.Close()
+		return nil, err
+	}
 	return server, nil
 }
 
-func dialPgconn(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.PgConn, error) {
+// silence ends the reader that pgconn starts in the background when a write takes
+// long, as it does on a busy machine: it would take the first answers away from
+// whoever reads the connection next. in is what pgconn has read through. With a
+// deadline that is past, a pending read returns without bytes, and that of in only
+// after it.
+func silence(conn net.Conn, in io.Reader) error {
+	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	n, err := in.Read(make([]byte, 1))
+	if n > 0 {
+		return errors.New("the server sent something unasked")
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("taking the connection over: %w", err)
+	}
+	return conn.SetReadDeadline(time.Time{})
+}
+
+// dialPgconn connects by pgconn. Where in is given it becomes what pgconn reads
+// through.
+func dialPgconn(ctx context.Context, up *session.Upstream, settings map[string]string, in *io.Reader) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig("sslmode=disable")
 	if err != nil {
 		return nil, err
@@ -137,6 +167,12 @@ func dialPgconn(ctx context.Context, up *session.Upstream, settings map[string]s
 	cfg.ValidateConnect, cfg.AfterConnect = nil, nil
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return up.Conn, nil }
+	if in != nil {
+		cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			*in = r
+			return pgproto3.NewFrontend(r, w)
+		}
+	}
 	return pgconn.ConnectConfig(ctx, cfg)
 }
 
