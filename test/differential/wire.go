@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long one conversation may take. One that takes longer has lost an answer.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // maxFrame bounds what one message may make the reader allocate.
 const maxFrame = 16 << 20
