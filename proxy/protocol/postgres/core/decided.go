@@ -202,6 +202,12 @@ func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 		return c.refuseAs(kindOf[a.Kind], e, ans.Absent)
 	}
 	c.skipping = true
+	if a.Kind == AskExecute && ans.Absent { // the server looks for the portal first, which may have gone with its transaction
+		c.push(&answer{owed: owedDescribe, hidden: true})
+		if err := c.forward(wire.Describe(nil, 'P', a.portal.name)); err != nil {
+			return err
+		}
+	}
 	poison := &answer{owed: owedParse, poison: e, absent: ans.Absent}
 	c.push(poison)
 	name := poisonText // is never given: the Parse fails
