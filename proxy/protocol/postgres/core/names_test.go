@@ -103,8 +103,10 @@ func TestARefusedNameGivesWayToAPortalThatIsGone(t *testing.T) {
 	if got, want := kinds([]byte(r.upstream())), "PBSDPS"; got != want {
 		t.Fatalf("upstream went %q, want %q", got, want)
 	}
-	noPortal := (&wire.Error{Severity: "ERROR", Code: "34000", Message: "no portal"}).Append(nil, 'E')
-	r.server(parsed, bound, ready, noPortal, ready)
+	e := wire.Error{Severity: "ERROR", Code: "34000", Message: "no portal"}
+	noPortal := e.Append(nil, 'E')
+	e.Extra = []wire.ErrorField{{Type: 'R', Value: "exec_describe_portal_message"}} // of a message that the client has not sent
+	r.server(parsed, bound, ready, e.Append(nil, 'E'), ready)
 	if want := string(join(parsed, bound, ready, noPortal, ready)); string(r.c.ToClient) != want {
 		t.Errorf("the client saw %q, want %q", r.c.ToClient, want)
 	}
