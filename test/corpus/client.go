@@ -61,6 +61,9 @@ func connect(ctx context.Context, target Target) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := conn.SyncConn(context.Background()); err != nil { // or a background reader could take what comes next
+		return nil, err
+	}
 	hijacked, err := conn.Hijack()
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long one conversation may take. One that takes longer has lost an answer.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // maxFrame bounds what one message may make the reader allocate.
 const maxFrame = 16 << 20
@@ -92,6 +92,9 @@ func login(ctx context.Context, target Target) (net.Conn, map[string]string, err
 	config.RuntimeParams = map[string]string{"application_name": "differential"}
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := conn.SyncConn(ctx); err != nil { // or a background reader could take what comes next
 		return nil, nil, err
 	}
 	hijacked, err := conn.Hijack()

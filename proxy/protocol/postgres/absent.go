@@ -16,7 +16,7 @@ import (
 // maxSuspects bounds how many names of one text are looked for.
 const maxSuspects = 16
 
-// absent is what a closer look at a statement's unknown names has found (ADR 0008).
+// absent is what a closer look at a statement's unknown names has found (ADR 0009).
 // Its zero value says that no name is absent.
 type absent struct {
 	catalog *catalog.Snapshot

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
+	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 // FuzzConnect lets a server say anything during authentication, SCRAM included:
@@ -44,4 +45,43 @@ func FuzzConnect(f *testing.F) {
 		ours.Close()
 		<-served
 	})
+}
+
+// slowConn is a connection whose writes return late, as they do on a busy machine:
+// the server has answered by then.
+type slowConn struct{ net.Conn }
+
+func (c slowConn) Write(p []byte) (int, error) {
+	const longerThanPgconnWaits = 40 * time.Millisecond // it reads in the background from 15 ms on
+	n, err := c.Conn.Write(p)
+	<-time.After(longerThanPgconnWaits)
+	return n, err
+}
+
+func TestNothingReadsBesidesTheRelayAfterASlowLogin(t *testing.T) {
+	server := postgrestest.Shared(t)
+	database := server.NewDatabase(t, "")
+	raw, err := net.Dial("tcp", server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := &session.Upstream{
+		Conn: slowConn{raw}, Host: server.Host, Port: uint16(server.Port), Database: database,
+		Credential: session.Credential{User: server.Superuser, Password: server.Password},
+	}
+	conn, err := connect(t.Context(), up, map[string]string{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Conn.Write(wire.Query(nil, "SELECT 1")); err != nil {
+		t.Fatal(err)
+	}
+	var header [wire.HeaderSize]byte
+	if _, err := io.ReadFull(raw, header[:]); err != nil || header[0] != 'T' {
+		t.Errorf("the first answer began with %q, %v; want that of the query", header[0], err)
+	}
 }

@@ -9,12 +9,13 @@ import (
 
 // What goes upstream in place of something refused, where the transaction must fail
 // as PostgreSQL's own would. In place of a statement goes one that is never more
-// than parsed, since it reads a relation that is not there: in a transaction that
-// has failed the server says so instead, as it would have of the refused one. In
-// place of a name that is not known goes a portal's name that is not known either.
+// than parsed: there is no parameter 0, whatever exists in the database. In a
+// transaction that has failed the server says that instead, as it would have of the
+// refused statement. In place of a name that is not known goes a portal's name that
+// is not known either.
 const (
 	poisonText      = "tidewaiter refused a statement here"
-	poisonStatement = `SELECT FROM pg_catalog."` + poisonText + `"`
+	poisonStatement = "SELECT $0 -- " + poisonText
 )
 
 // Answer takes the driver's answer to the open question and lets the client side
@@ -201,6 +202,12 @@ func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 		return c.refuseAs(kindOf[a.Kind], e, ans.Absent)
 	}
 	c.skipping = true
+	if a.Kind == AskExecute && ans.Absent { // the server looks for the portal first, which may have gone with its transaction
+		c.push(&answer{owed: owedDescribe, hidden: true})
+		if err := c.forward(wire.Describe(nil, 'P', a.portal.name)); err != nil {
+			return err
+		}
+	}
 	poison := &answer{owed: owedParse, poison: e, absent: ans.Absent}
 	c.push(poison)
 	name := poisonText // is never given: the Parse fails

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
@@ -20,6 +23,9 @@ func (c *Conn) serverError(body []byte) error {
 		show = false // the poison of injectPoison
 	case c.touched:
 		out = redact(e)
+	}
+	if a != nil && a.hidden { // the place is where the server takes messages that the client has not sent
+		out.Extra = slices.DeleteFunc(slices.Clone(out.Extra), func(f wire.ErrorField) bool { return strings.IndexByte("FLR", f.Type) >= 0 })
 	}
 	if show {
 		c.ToClient = out.Append(c.ToClient, 'E')

@@ -88,3 +88,26 @@ func TestALateFailureOfABindLeavesALaterBindAlone(t *testing.T) {
 	r.server(bound, wire.ReadyForQuery(nil, 'T'))
 	r.runs("", "sensitive")
 }
+
+func TestARefusedNameGivesWayToAPortalThatIsGone(t *testing.T) {
+	r := newRig(t, Settings{}, nil)
+	r.feed(wire.Parse(nil, "", "fetch"), bind("", ""), sync)
+	if _, err := r.c.FromClient(wire.Execute(nil, "", 0)); err != nil {
+		t.Fatal(err)
+	}
+	noCursor := &wire.Error{Severity: "ERROR", Code: "34000", Message: "no cursor"}
+	if err := r.c.Answer(Answer{Error: noCursor, Absent: true}); err != nil {
+		t.Fatal(err)
+	}
+	r.feed(sync)
+	if got, want := kinds([]byte(r.upstream())), "PBSDPS"; got != want {
+		t.Fatalf("upstream went %q, want %q", got, want)
+	}
+	e := wire.Error{Severity: "ERROR", Code: "34000", Message: "no portal"}
+	noPortal := e.Append(nil, 'E')
+	e.Extra = []wire.ErrorField{{Type: 'R', Value: "exec_describe_portal_message"}} // of a message that the client has not sent
+	r.server(parsed, bound, ready, e.Append(nil, 'E'), ready)
+	if want := string(join(parsed, bound, ready, noPortal, ready)); string(r.c.ToClient) != want {
+		t.Errorf("the client saw %q, want %q", r.c.ToClient, want)
+	}
+}
