@@ -54,10 +54,7 @@ func (e *Engine) Decide(ctx context.Context, id access.Identity, op *access.Oper
 }
 
 func (e *Engine) evaluate(ctx context.Context, id access.Identity, op *access.Operation) (access.Decision, error) {
-	input, err := inputOf(id, op)
-	if err != nil {
-		return access.Decision{}, err
-	}
+	input := inputOf(&id, op)
 	ctx, cancel := context.WithTimeout(ctx, e.options.Deadline)
 	defer cancel()
 	results, err := e.query.Eval(ctx, rego.EvalParsedInput(input))
