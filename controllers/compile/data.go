@@ -63,6 +63,9 @@ func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy)
 			}
 		}
 	}
+	if err := d.Tables.complete(); err != nil {
+		return nil, err
+	}
 	// Policies that are only observed change nothing beside policies that are
 	// enforced, least of all what is masked.
 	if !d.Enforcing {

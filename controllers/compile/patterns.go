@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +12,7 @@ import (
 type tables struct {
 	None     []int                       `json:"none"`  // rules that name no tables
 	All      []int                       `json:"all"`   // "*.*"
-	Exact    map[string]map[string][]int `json:"exact"` // schema and name
+	Exact    map[string]map[string][]int `json:"exact"` // schema and name; see complete
 	Patterns []tablePattern              `json:"patterns"`
 }
 
@@ -51,6 +52,32 @@ func (t *tables) add(patterns []string, rule int) error {
 	}
 	if len(wild) > 0 {
 		t.addPattern(`^(?:`+strings.Join(wild, `|`)+`)$`, rule)
+	}
+	return nil
+}
+
+// complete adds to the rules of each table that is named the rules whose patterns
+// match it as well, so that a decision about such a table tries no pattern.
+func (t *tables) complete() error {
+	for i := range t.Patterns {
+		match, err := regexp.Compile(t.Patterns[i].Match)
+		if err != nil {
+			return fmt.Errorf("compile: pattern of tables: %w", err)
+		}
+		for schema, names := range t.Exact {
+			for name := range names {
+				if match.MatchString(schema + "\x00" + name) {
+					names[name] = append(names[name], t.Patterns[i].Rules...)
+				}
+			}
+		}
+	}
+	for _, names := range t.Exact {
+		for name := range names {
+			names[name] = append(names[name], t.All...)
+			slices.Sort(names[name])
+			names[name] = slices.Compact(names[name])
+		}
 	}
 	return nil
 }

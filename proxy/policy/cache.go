@@ -24,8 +24,8 @@ type shard struct {
 	young, old map[cacheKey]*access.Decision
 }
 
-// cacheKey holds everything that a policy can see. Labels are in it as a hash
-// under a secret seed, since maps do not compare.
+// cacheKey holds everything that the bundle's rules look at. Labels are in it as a
+// hash under a secret seed, since maps do not compare.
 type cacheKey struct {
 	operation  uint64
 	phase      access.Phase
@@ -44,13 +44,24 @@ func newCache(size int) *cache {
 	return &cache{seed: maphash.MakeSeed(), bound: max(1, size/shards/2)}
 }
 
-func keyOf(seed maphash.Seed, id *access.Identity, op *access.Operation) cacheKey {
+func keyOf(seed maphash.Seed, b blind, id *access.Identity, op *access.Operation) cacheKey {
 	k := cacheKey{
-		operation: op.ID, phase: op.Phase, protocol: op.Protocol, dataSource: op.DataSource,
-		namespace: id.Namespace, serviceAccount: id.ServiceAccount, pod: id.Pod, podUID: id.PodUID,
-		labels: hashLabels(seed, id.Labels),
+		operation: op.ID, protocol: op.Protocol, dataSource: op.DataSource,
+		namespace: id.Namespace, serviceAccount: id.ServiceAccount,
 	}
-	if p := id.Process; p != nil {
+	if !b.phase {
+		k.phase = op.Phase
+	}
+	if !b.pod {
+		k.pod = id.Pod
+	}
+	if !b.podUID {
+		k.podUID = id.PodUID
+	}
+	if !b.labels {
+		k.labels = hashLabels(seed, id.Labels)
+	}
+	if p := id.Process; p != nil && !b.process {
 		k.process, k.pid, k.uid, k.exe = true, p.PID, p.UID, p.Exe
 	}
 	return k

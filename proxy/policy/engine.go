@@ -15,6 +15,7 @@ import (
 // concurrent use.
 type Engine struct {
 	query   rego.PreparedEvalQuery
+	blind   blind
 	claims  claims
 	options Options
 	cache   *cache
@@ -42,7 +43,7 @@ func (e *Engine) Decide(ctx context.Context, id access.Identity, op *access.Oper
 	if op.ID == 0 {
 		return e.evaluate(ctx, id, op)
 	}
-	key := keyOf(e.cache.seed, &id, op)
+	key := keyOf(e.cache.seed, e.blind, &id, op)
 	if d, ok := e.cache.get(key); ok {
 		return *d, nil
 	}
@@ -54,10 +55,7 @@ func (e *Engine) Decide(ctx context.Context, id access.Identity, op *access.Oper
 }
 
 func (e *Engine) evaluate(ctx context.Context, id access.Identity, op *access.Operation) (access.Decision, error) {
-	input, err := inputOf(id, op)
-	if err != nil {
-		return access.Decision{}, err
-	}
+	input := inputOf(&id, op)
 	ctx, cancel := context.WithTimeout(ctx, e.options.Deadline)
 	defer cancel()
 	results, err := e.query.Eval(ctx, rego.EvalParsedInput(input))

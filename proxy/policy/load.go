@@ -95,28 +95,29 @@ func Load(raw []byte, o Options) (*Engine, error) {
 	if err := c.acceptable(o); err != nil {
 		return nil, err
 	}
-	prepared, err := prepare(b)
+	prepared, compiler, err := prepare(b)
 	if err != nil {
 		return nil, fmt.Errorf("policy: the bundle does not compile: %w", err)
 	}
-	return &Engine{query: prepared, claims: c, options: o, cache: newCache(o.CacheSize)}, nil
+	return &Engine{query: prepared, blind: blindOf(compiler.Modules), claims: c, options: o, cache: newCache(o.CacheSize)}, nil
 }
 
 // prepare compiles what a bundle holds. The data is converted once, here, and
 // not at each decision, which makes decisions about twice as fast.
-func prepare(b *bundle.Bundle) (rego.PreparedEvalQuery, error) {
+func prepare(b *bundle.Bundle) (rego.PreparedEvalQuery, *ast.Compiler, error) {
 	compiler := ast.NewCompiler().WithCapabilities(Capabilities())
 	if compiler.Compile(b.ParsedModules("tidewaiter")); compiler.Failed() {
-		return rego.PreparedEvalQuery{}, compiler.Errors
+		return rego.PreparedEvalQuery{}, nil, compiler.Errors
 	}
 	store := inmem.NewFromObjectWithOpts(b.Data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
-	return rego.New(
+	prepared, err := rego.New(
 		rego.Query(query),
 		rego.Compiler(compiler),
 		rego.Store(store),
 		rego.Capabilities(Capabilities()),
 		rego.StrictBuiltinErrors(true),
 	).PrepareForEval(context.Background())
+	return prepared, compiler, err
 }
 
 func read(raw []byte, key ed25519.PublicKey) (*bundle.Bundle, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,36 +164,76 @@ func TestADecisionEndsWithItsBundle(t *testing.T) {
 	}
 }
 
-func TestADecisionSeenBeforeIsNotEvaluatedAgain(t *testing.T) {
-	e := loaded(t)
-	op := operation(read("orders"))
-	op.ID = 1
-	if _, err := e.Decide(t.Context(), caller, op); err != nil {
-		t.Fatal(err)
+// changes make an operation or its caller another one.
+var changes = map[string]func(*access.Identity, *access.Operation){
+	"another operation":   func(_ *access.Identity, op *access.Operation) { op.ID = 2 },
+	"one not to be kept":  func(_ *access.Identity, op *access.Operation) { op.ID = 0 },
+	"another data source": func(_ *access.Identity, op *access.Operation) { op.DataSource = "data/x" },
+	"another protocol":    func(_ *access.Identity, op *access.Operation) { op.Protocol = "x" },
+	"another account":     func(id *access.Identity, _ *access.Operation) { id.ServiceAccount = "x" },
+	"another namespace":   func(id *access.Identity, _ *access.Operation) { id.Namespace = "x" },
+	"another phase":       func(_ *access.Identity, op *access.Operation) { op.Phase = access.PhasePrepare },
+	"another pod":         func(id *access.Identity, _ *access.Operation) { id.Pod = "x" },
+	"another pod's UID":   func(id *access.Identity, _ *access.Operation) { id.PodUID = "x" },
+	"another label": func(id *access.Identity, _ *access.Operation) {
+		id.Labels = map[string]string{"app": "report", "team": "x"}
+	},
+	"labels exchanged": func(id *access.Identity, _ *access.Operation) {
+		id.Labels = map[string]string{"app": "shop", "team": "report"}
+	},
+	"another process": func(id *access.Identity, _ *access.Operation) { id.Process = &access.Process{PID: 14} },
+}
+
+// TestADecisionIsMadeAgainForWhateverARuleLooksAt says for several conditions of
+// the owner's Rego which changes they cannot see; all others make a new decision.
+func TestADecisionIsMadeAgainForWhateverARuleLooksAt(t *testing.T) {
+	all := []string{"another phase", "another pod", "another pod's UID", "another label", "labels exchanged", "another process"}
+	without := func(names ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(names, name) })
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	// A context that ended fails every evaluation, and so tells them apart.
-	if d, err := e.Decide(ended, caller, op); err != nil || d.Effect != access.Allow {
-		t.Errorf("seen before: got %v, %v", d.Effect, err)
-	}
-	for name, other := range map[string]func(*access.Identity, *access.Operation){
-		"another operation":   func(_ *access.Identity, op *access.Operation) { op.ID = 2 },
-		"one not to be kept":  func(_ *access.Identity, op *access.Operation) { op.ID = 0 },
-		"another data source": func(_ *access.Identity, op *access.Operation) { op.DataSource = "data/x" },
-		"another account":     func(id *access.Identity, _ *access.Operation) { id.ServiceAccount = "x" },
-		"another label": func(id *access.Identity, _ *access.Operation) {
-			id.Labels = map[string]string{"app": "report", "team": "x"}
-		},
-		"labels exchanged": func(id *access.Identity, _ *access.Operation) {
-			id.Labels = map[string]string{"app": "shop", "team": "report"}
-		},
-		"another process": func(id *access.Identity, _ *access.Operation) { id.Process = &access.Process{PID: 13} },
+	for condition, unseen := range map[string][]string{
+		`input.operation.protocol == "y"`:                            all,
+		`input.identity.process.pid == 13`:                           without("another process"),
+		`input.identity.pod == "y"`:                                  without("another pod"),
+		`input.identity.podUID == "y"`:                               without("another pod's UID"),
+		`input.identity.labels.team == "y"`:                          without("another label", "labels exchanged"),
+		`input.operation.phase == "y"`:                               without("another phase"),
+		`x := input.operation; x.phase == "y"`:                       without("another phase"),
+		`some k in ["phase"]; input.operation[k] == "y"`:             without("another phase"),
+		`input.identity.labels[input.operation.phase] == "y"`:        without("another phase", "another label", "labels exchanged"),
+		`some k in ["pod"]; input.identity[k] == "y"`:                {"another phase"},
+		`_f(input.identity)`:                                         {"another phase"},
+		`input == {}`:                                                {},
+		`some x in [input]; x.operation.phase == "y"`:                {},
+		`some k in ["operation"]; input[k].phase == "y"`:             {},
+		`[1 | input.operation.phase == "y"][0]`:                      without("another phase"),
+		`not input.operation.phase`:                                  without("another phase"),
+		`every k in ["y"] { input.operation.phase == k }`:            without("another phase"),
+		`input.operation.protocol == "y" with input.operation as {}`: without("another phase"),
 	} {
-		id, changed := caller, *op
-		other(&id, &changed)
-		if _, err := e.Decide(ended, id, &changed); err == nil {
-			t.Errorf("%s: answered by what was decided for another", name)
+		bundle := madeOf(t, strings.Replace(reporting, "input.identity.process.pid == 13", "{ "+condition+" }", 1)+"\n    _f(x) if x.pod == \"y\"\n")
+		e, err := policy.Load(bundle, trusting())
+		if err != nil {
+			t.Fatalf("%s: %v", condition, err)
+		}
+		op := operation(read("orders"))
+		op.ID = 1
+		if d, err := e.Decide(t.Context(), caller, op); err != nil || d.Effect != access.Allow {
+			t.Fatalf("%s: %v (%s), %v", condition, d.Effect, d.Reason, err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		// A context that ended fails every evaluation, and so tells them apart.
+		if d, err := e.Decide(ended, caller, op); err != nil || d.Effect != access.Allow {
+			t.Errorf("%s: seen before: got %v, %v", condition, d.Effect, err)
+		}
+		for name, change := range changes {
+			id, changed := caller, *op
+			change(&id, &changed)
+			_, err := e.Decide(ended, id, &changed)
+			if kept := err == nil; kept != slices.Contains(unseen, name) {
+				t.Errorf("%s: %s: answered by what was decided before: %v", condition, name, kept)
+			}
 		}
 	}
 }

@@ -4,11 +4,11 @@
 package tidewaiter
 
 custom_verdicts(pool) := [own_verdict(p, effect, msg) |
-	some p in data.tidewaiter.bundle.policies
+	p := data.tidewaiter.bundle.policies[_]
 	p.rego
 	p.mode in modes[pool]
 	some set, effect in {"deny": "Deny", "require_approval": "RequireApproval"}
-	some msg in data.tidewaiter.custom[p.name][set]
+	msg := data.tidewaiter.custom[p.name][set][_]
 ]
 
 own_verdict(p, effect, msg) := {

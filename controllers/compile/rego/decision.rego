@@ -11,13 +11,16 @@ default decision := {
 	"flags": [], "masks": {}, "limits": {}, "approval": {},
 }
 
-decision := refusal({"reason": misunderstanding}) if misunderstanding
+decision := refusal({"reason": misunderstanding}) if not fit
 
 else := refusal(outcome) if outcome.effect == "Deny"
 
 else := permission(outcome) if outcome.effect == "RequireApproval"
 
-else := permission(would_be(would)) if would.effect != "Allow"
+else := permission(would_be(would)) if {
+	data.tidewaiter.bundle.observing
+	would.effect != "Allow"
+}
 
 else := permission(outcome) if outcome.effect == "Allow"
 
@@ -43,7 +46,13 @@ rank := {"Deny": 0, "RequireApproval": 1, "Allow": 2}
 
 # strictest is the first of the strictest verdicts on the operation's statements
 # and on the operation as a whole.
-strictest(pool) := verdicts[best[1]] if {
+strictest(pool) := v if {
+	count(input.operation.statements) == 1
+	count(custom_verdicts(pool)) == 0
+	v := verdict(pool, input.operation.statements[0])
+}
+
+else := verdicts[best[1]] if {
 	by_statement := [v | some s in input.operation.statements; v := verdict(pool, s)]
 	count(by_statement) == count(input.operation.statements)
 	verdicts := array.concat(by_statement, custom_verdicts(pool))

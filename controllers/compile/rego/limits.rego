@@ -4,16 +4,15 @@ package tidewaiter
 # limiting are the enforced rules that are about one of the statements and set a
 # limit; an observed limit would be one that stops nothing.
 limiting := [r |
-	some s in input.operation.statements
-	f := facts("enforced", s)
+	f := facts("enforced", input.operation.statements[_])
 	some i in f.allows | f.holds
-	r := rule(i)
+	r := data.tidewaiter.bundle.rules[i]
 	r.limits
 ]
 
 # limits name the rule that sets the strictest bound by the hour, if there is
 # one, since hours are counted under that name.
-limits := {} if count(limiting) == 0
+limits := {} if limiting == []
 
 else := limits_of(limiting[0], limiting[0].limits) if count(limiting) == 1
 

@@ -2,14 +2,9 @@
 package tidewaiter
 
 # tags of everything that the operation's statements use.
-tags := {tag |
-	some s in input.operation.statements
-	some list in array.concat(
-		[object.get(s, "tags", []), object.get(s, "predicateTags", [])],
-		[r.tags | some r in object.get(s, "resources", [])],
-	)
-	some tag in list
-}
+tags := ({tag | tag := input.operation.statements[_].tags[_]} |
+	{tag | tag := input.operation.statements[_].predicateTags[_]}) |
+	{tag | tag := input.operation.statements[_].resources[_].tags[_]}
 
 # masks says for each tag what happens to its values. The patterns in the bundle
 # are sorted: the most specific first, among equals the stricter strategy.

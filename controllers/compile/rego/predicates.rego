@@ -9,23 +9,19 @@ predicate_denials(pool, s) := [compared(s, p) |
 ]
 
 # Every word that is not one of the milder three is Deny.
-predicate_forbidden(allow, s) if {
-	not allow in {"Allow", "Flag", "EqualityOnly"}
-	count(object.get(s, "predicateTags", [])) > 0
-}
+predicate_forbidden(allow, _) if not allow in {"Allow", "Flag", "EqualityOnly"}
 
 predicate_forbidden("EqualityOnly", s) if {
-	count(object.get(s, "predicateTags", [])) > 0
 	{p | some p in object.get(s, "predicates", [])} != {"Equality"}
 }
 
 # flags are remarks for the recording, one for each tag that is compared.
 flags := {flag |
-	some s in input.operation.statements
-	some tag in object.get(s, "predicateTags", [])
-	some p in data.tidewaiter.bundle.predicates
-	p.mode in modes[in_force]
+	s := input.operation.statements[_]
+	tag := s.predicateTags[_]
+	p := data.tidewaiter.bundle.predicates[_]
 	p.allow != "Allow"
-	how := concat(", ", {h | some h in object.get(s, "predicates", [])})
+	p.mode in modes[in_force]
+	how := concat(", ", {h | h := s.predicates[_]})
 	flag := sprintf("predicate on %s (%s)", [tag, how])
 }

@@ -46,4 +46,4 @@ accesses := {"Read", "Write", "Define"}
 
 # catalogs are readable by whoever may run the kind of statement, since every
 # driver reads them; what in them is secret has the feature SecretCatalog.
-catalogs := {"pg_catalog", "information_schema"}
+readable_catalogs := {["pg_catalog", "Read"], ["information_schema", "Read"]}

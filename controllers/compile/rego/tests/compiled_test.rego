@@ -13,7 +13,8 @@ compiled(bundle) := object.union(
 			"all": [i | some i, r in bundle.rules; "*.*" in r.tables],
 			"exact": {schema: {name: [i |
 				some i, r in bundle.rules
-				concat(".", [schema, name]) in r.tables
+				some t in ["*.*", concat(".", [schema, name])]
+				t in r.tables
 			] |
 				some name in table_names
 			} |
