@@ -111,22 +111,10 @@ func (c *conversation) Refuse(d *access.Denial) error {
 
 // connect authenticates on a fresh upstream connection and takes the bare session.
 func connect(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.HijackedConn, error) {
-	conn, err := login.Connect(ctx, up, settings)
+	server, err := login.Take(ctx, up, settings)
 	if err != nil {
+		up.Conn.Close()
 		return nil, err
-	}
-	// When a write takes long, pgconn begins to read in the background. That read
-	// goes on after the login, and would swallow the server's first answer.
-	if err := conn.SyncConn(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close(ctx))
-	}
-	server, err := conn.Hijack()
-	if err != nil {
-		return nil, err
-	}
-	if n := server.Frontend.ReadBufferLen(); n > 0 {
-		server.Conn.Close()
-		return nil, fmt.Errorf("the server sent %d bytes unasked", n)
 	}
 	return server, nil
 }

@@ -9,11 +9,16 @@ package login
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
@@ -26,6 +31,61 @@ const maxMessage = 64 << 20
 // credential, and gives the session the settings. The connection is the caller's
 // to close if it fails.
 func Connect(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.PgConn, error) {
+	cfg, err := config(up, settings)
+	if err != nil {
+		return nil, err
+	}
+	return pgconn.ConnectConfig(ctx, cfg)
+}
+
+// Take authenticates as Connect does and hands the bare session over, idle, for
+// somebody who speaks the protocol from here on: nothing of pgconn reads from it any
+// more. The connection is the caller's to close if it fails.
+func Take(ctx context.Context, up *session.Upstream, settings map[string]string) (*pgconn.HijackedConn, error) {
+	cfg, err := config(up, settings)
+	if err != nil {
+		return nil, err
+	}
+	var in io.Reader
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		in = r
+		return pgproto3.NewFrontend(r, w)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	server, err := conn.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	if n := server.Frontend.ReadBufferLen(); n > 0 {
+		return nil, fmt.Errorf("the server sent %d bytes unasked", n)
+	}
+	return server, silence(server.Conn, in)
+}
+
+// silence ends the reader that pgconn starts in the background when a write takes
+// long, as it does on a busy machine: it would take the first answers away from
+// whoever reads the connection next. (PgConn.SyncConn pings until that reader has
+// stopped by itself, which it does not while writes stay slow.) in is what pgconn has
+// read through. With a deadline that is past, a pending read returns without bytes,
+// and that of in only after it.
+func silence(conn net.Conn, in io.Reader) error {
+	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	n, err := in.Read(make([]byte, 1))
+	if n > 0 {
+		return errors.New("the server sent something unasked")
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("taking the connection over: %w", err)
+	}
+	return conn.SetReadDeadline(time.Time{})
+}
+
+func config(up *session.Upstream, settings map[string]string) (*pgconn.Config, error) {
 	if errBlank != nil {
 		return nil, errBlank
 	}
@@ -35,7 +95,7 @@ func Connect(ctx context.Context, up *session.Upstream, settings map[string]stri
 	cfg.TLSConfig, cfg.RuntimeParams = up.TLS, settings
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return up.Conn, nil }
-	return pgconn.ConnectConfig(ctx, cfg)
+	return cfg, nil
 }
 
 // blank is the configuration that every connection starts from. pgconn takes none
