@@ -48,6 +48,10 @@ func Args(operator string, status *Status) []string {
 		"run", "--operator", operator, "--identity", IdentityPath, "--spool", SpoolPath,
 		"--health", fmt.Sprintf("0.0.0.0:%d", status.HealthPort),
 	}
+	args = append(args, "--spool-limit", threeQuarters(status.SpoolSize))
+	if status.MemoryLimit != "" {
+		args = append(args, "--memory-limit", threeQuarters(status.MemoryLimit))
+	}
 	if status.LogLevel != LogInfo {
 		args = append(args, "--log-level", string(status.LogLevel))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -61,6 +62,8 @@ type Status struct {
 	LogLevel LogLevel `json:"logLevel"`
 	// SpoolSize is the limit of the volume for recordings.
 	SpoolSize string `json:"spoolSize"`
+	// MemoryLimit of the container, as the proxy is told of it. Empty when there is none.
+	MemoryLimit string `json:"memoryLimit,omitempty"`
 }
 
 // Marshal returns the one text that stands for the status.
@@ -92,7 +95,6 @@ func ParseStatus(text string) (*Status, error) {
 }
 
 func (s *Status) check() error {
-	spool, err := resource.ParseQuantity(s.SpoolSize)
 	switch {
 	case s.Version != StatusVersion:
 		return fmt.Errorf("version %d, where %d is known", s.Version, StatusVersion)
@@ -106,8 +108,10 @@ func (s *Status) check() error {
 		return fmt.Errorf("healthPort %d, where 1024 to 65535 are possible", s.HealthPort)
 	case s.LogLevel != LogInfo && s.LogLevel != LogDebug:
 		return fmt.Errorf("unknown logLevel %q", s.LogLevel)
-	case err != nil || spool.Sign() <= 0 || spool.String() != s.SpoolSize:
+	case !isSize(s.SpoolSize):
 		return fmt.Errorf("spoolSize %q is no size", s.SpoolSize)
+	case s.MemoryLimit != "" && !isSize(s.MemoryLimit):
+		return fmt.Errorf("memoryLimit %q is no size", s.MemoryLimit)
 	}
 	for _, name := range s.DataSources {
 		if _, _, err := SplitDataSource(name); err != nil {
@@ -115,6 +119,24 @@ func (s *Status) check() error {
 		}
 	}
 	return nil
+}
+
+func isSize(text string) bool {
+	q, err := resource.ParseQuantity(text)
+	return err == nil && q.Sign() > 0 && Size(q) == text
+}
+
+// Size is the one spelling of a size in a Status.
+func Size(q resource.Quantity) string { return resource.NewQuantity(q.Value(), q.Format).String() }
+
+// threeQuarters of a size in bytes: what the proxy keeps to by itself, so that neither the kubelet (a volume above its
+// limit evicts the pod) nor the kernel (memory) has to step in.
+func threeQuarters(size string) string {
+	q, err := resource.ParseQuantity(size)
+	if err != nil {
+		return "0" // which the proxy refuses; check has seen to it that it does not come to that
+	}
+	return strconv.FormatInt(q.Value()/4*3, 10)
 }
 
 var (

@@ -43,7 +43,7 @@ func (j *job) writeContainer() {
 		return
 	}
 	c := injection.Container(&j.settings.Settings, &j.status)
-	c.Resources = j.resources()
+	c.Resources = j.resources
 	if indexOf(j.pod.Spec.Containers, "istio-proxy") >= 0 || indexOf(j.pod.Spec.InitContainers, "istio-proxy") >= 0 {
 		// Istio takes the pod's incoming connections over and, where it demands mutual TLS, refuses the kubelet's. The
 		// startup probe is over before that; a liveness probe would have the proxy killed.
@@ -85,8 +85,8 @@ func indexOf(list []corev1.Container, name string) int {
 	return slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == name })
 }
 
-// resources are the operator's, with what the pod says instead.
-func (j *job) resources() corev1.ResourceRequirements {
+// wantedResources are the operator's, with what the pod says instead.
+func (j *job) wantedResources() corev1.ResourceRequirements {
 	r := injection.DefaultResources()
 	if j.settings.Resources != nil {
 		r = *j.settings.Resources.DeepCopy()

@@ -18,11 +18,12 @@ type job struct {
 	options  *annotation.Options
 	*denials
 
-	sources  []source
-	vars     []variable
-	status   injection.Status
-	findings []injection.Problem
-	patch    patch
+	sources   []source
+	vars      []variable
+	status    injection.Status
+	resources corev1.ResourceRequirements
+	findings  []injection.Problem
+	patch     patch
 }
 
 // run is everything that happens to such a pod, in order. All problems are collected, so that one attempt shows them all.
@@ -85,7 +86,11 @@ func (j *job) writeStatus() {
 	j.status = injection.Status{
 		Version: injection.StatusVersion, DataSources: j.options.DataSources, Sidecar: j.options.Sidecar,
 		HealthPort: j.options.HealthPort, LogLevel: j.options.LogLevel,
-		SpoolSize: resource.NewQuantity(spool.Value(), spool.Format).String(),
+		SpoolSize: injection.Size(spool),
+	}
+	j.resources = j.wantedResources()
+	if limit, bounded := j.resources.Limits[corev1.ResourceMemory]; bounded {
+		j.status.MemoryLimit = injection.Size(limit)
 	}
 	text, err := j.status.Marshal()
 	if err != nil {
