@@ -3,6 +3,7 @@ package admission
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -23,60 +24,68 @@ const (
 
 func TestAdmissionKeepsItsBudgetAtTwoHundredPodsASecond(t *testing.T) {
 	c := kubernetes(t)
-	t.Cleanup(func() { c.deletePods(t) })
-	var webhook time.Duration
+	var m measured
 	for range 3 { // the machine may be busy with other tests; one quiet round shows what admission costs
-		if webhook = c.load(t, 3*podsPerSecond); webhook <= budget {
+		m = c.load(t, 3*podsPerSecond, client.DryRunAll)
+		if percentile(m.webhook, 99) <= budget+percentile(m.late, 99) {
 			return
 		}
 	}
-	t.Errorf("99%% of answers took up to %v, more than %v", webhook, budget)
+	t.Errorf("99%% of answers took up to %v, more than %v, where timers were up to %v late",
+		percentile(m.webhook, 99), budget, percentile(m.late, 99))
 }
 
-// BenchmarkAdmission prints the same figures for a longer time: go test -bench Admission -run '^$' ./webhook/admission
+// BenchmarkAdmission prints the same figures for a longer time, without and with storing the pods:
+// go test -bench Admission -run '^$' ./webhook/admission
 func BenchmarkAdmission(b *testing.B) {
 	c := kubernetes(b)
 	b.Cleanup(func() { c.deletePods(b) })
-	for b.Loop() {
-		c.load(b, 10*podsPerSecond)
+	for name, options := range map[string][]client.CreateOption{"dry-run": {client.DryRunAll}, "stored": nil} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				m := c.load(b, 10*podsPerSecond, options...)
+				b.ReportMetric(percentile(m.webhook, 99).Seconds()*1000, "ms/p99")
+			}
+		})
 	}
 }
 
-// load creates pods at a steady rate, whether the ones before are done or not, and returns the 99th percentile of what
-// the webhook took. It tells what the API server and its client saw as well.
-func (c *cluster) load(t testing.TB, pods int) time.Duration {
+// measured is how long things took.
+type measured struct {
+	webhook []time.Duration // the answers of the webhook, with their HTTP and JSON
+	late    []time.Duration // timers: what the machine is late by itself
+}
+
+// load creates pods at a steady rate, whether the ones before are done or not. It tells what the API server and its client
+// saw as well.
+func (c *cluster) load(t testing.TB, pods int, options ...client.CreateOption) measured {
 	t.Helper()
 	c.took.take()
 	before := c.webhookBuckets(t)
-	created := make([]time.Duration, pods)
-	var failed error
-	var mu sync.Mutex
+	created, late := make([]time.Duration, pods), make([]time.Duration, pods)
+	errs := make([]error, pods)
 	var running sync.WaitGroup
-	tick := time.NewTicker(time.Second / podsPerSecond)
-	defer tick.Stop()
 	begin := time.Now()
 	for i := range pods {
-		<-tick.C
+		due := begin.Add(time.Duration(i) * time.Second / podsPerSecond)
+		<-time.After(time.Until(due))
+		late[i] = time.Since(due)
 		running.Go(func() {
 			start := time.Now()
-			err := c.client.Create(t.Context(), plain("shop", "data/orders"))
+			errs[i] = c.client.Create(t.Context(), plain("shop", "data/orders"), options...)
 			created[i] = time.Since(start)
-			if err != nil {
-				mu.Lock()
-				failed = err
-				mu.Unlock()
-			}
 		})
 	}
 	running.Wait()
 	rate := float64(pods) / time.Since(begin).Seconds()
-	if failed != nil {
-		t.Fatal(failed)
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("%.1000v", err)
 	}
 	answers := c.took.take()
-	t.Logf("%d pods at %.0f/s: webhook p50 %v, p99 %v; API server's wait for it: p99 %s; creation of a pod p50 %v, p99 %v", pods, rate,
-		percentile(answers, 50), percentile(answers, 99), quantile(before, c.webhookBuckets(t)), percentile(created, 50), percentile(created, 99))
-	return percentile(answers, 99)
+	t.Logf("%d pods at %.0f/s: webhook p50 %v, p99 %v; API server's wait for it: p99 %s; creation of a pod p50 %v, p99 %v; timers late by p99 %v",
+		pods, rate, percentile(answers, 50), percentile(answers, 99), quantile(before, c.webhookBuckets(t)),
+		percentile(created, 50), percentile(created, 99), percentile(late, 99))
+	return measured{webhook: answers, late: late}
 }
 
 func percentile(all []time.Duration, p int) time.Duration {
