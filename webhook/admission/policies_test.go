@@ -218,3 +218,22 @@ func TestPoliciesAreCheapEnoughForTheLargestPods(t *testing.T) {
 		t.Errorf("a pod of %d kB: %.2000v", len(raw)/1000, err)
 	}
 }
+
+func TestUninstallingLeavesNothingThatBlocksPods(t *testing.T) {
+	c := kubernetes(t)
+	c.withoutWebhook(t)
+	c.Kubectl(t, "delete", "-f", "../../config/admission/injected-pods.yaml", "-f", "../../config/admission/other-pods.yaml",
+		"-f", "../../config/admission/pod-updates.yaml", "-f", "../../config/admission/debugging.yaml")
+	t.Cleanup(func() {
+		ctx, cancel := contextWithPatience()
+		defer cancel()
+		if err := c.policies(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := eventually(func() error {
+		return c.client.Create(t.Context(), plain("shop", "data/orders"), client.DryRunAll)
+	}); err != nil {
+		t.Errorf("a pod with our annotation: %v", err)
+	}
+}

@@ -67,7 +67,9 @@ const (
 	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
 	// ReasonNamespaceNotEnabled is a namespace that is not opted in.
 	ReasonNamespaceNotEnabled Reason = "NamespaceNotEnabled"
-	// ReasonDataSource is a DataSource that is not there, unusable, or not for this namespace.
+	// ReasonDataSourceNotFound is a DataSource that is not there.
+	ReasonDataSourceNotFound Reason = "DataSourceNotFound"
+	// ReasonDataSource is a DataSource that is unusable, or not for this namespace.
 	ReasonDataSource Reason = "DataSource"
 	// ReasonNoSidecar is a pod in which no kind of sidecar can work.
 	ReasonNoSidecar Reason = "NoSidecar"
