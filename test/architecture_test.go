@@ -104,8 +104,36 @@ var rules = []rule{
 		why: "the compiler is a pure function: the same manifests give the same bundle, byte for byte",
 	},
 	{
+		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
+	},
+	{
+		packages: "injection", forbidden: []string{"net", "net/http", "os", "time"}, direct: true,
+		why: "whether a pod is injected is a pure function of the pod",
+	},
+	{
+		packages: "webhook", forbidden: []string{"controllers", "proxy", "local", "recording"},
+		why: "admission must not wait for reconciliation, and does no network I/O",
+	},
+	{
+		packages: "webhook/annotation", forbidden: []string{"net", "net/http", "os", "time", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "annotations are parsed without knowing where they come from",
+	},
+	{
+		packages: "webhook/inject", forbidden: []string{"net", "net/http", "os", "time", "context", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "injection is a pure function: the same pod gives the same patch",
+	},
+	{
 		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "the real server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/kubetest", forbidden: []string{"api", "controllers", "webhook", "proxy", "recording", "local", "config", "cmd"},
+		why: "the real API server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/kubetest/assets", forbidden: []string{"*"}, except: []string{"std"},
+		why: "it says how to get Kubernetes before anything of Kubernetes is compiled",
 	},
 	{
 		packages: "test/conformance", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
