@@ -122,7 +122,9 @@ func (v *visit) refused(err error) *unusable {
 		invalid  x509.CertificateInvalidError
 		verify   *tls.CertificateVerificationError
 	)
-	say := func(reason, format string, args ...any) *unusable { return &unusable{reason, fmt.Sprintf(format, args...)} }
+	say := func(reason, format string, args ...any) *unusable {
+		return &unusable{reason, fmt.Sprintf(format, args...)}
+	}
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.Code, "28"):
 		return say(v1alpha1.ReasonAuthenticationFailed, "%s refuses the credential of Secret %s/%s (SQLSTATE %s): correct its keys username and password",
@@ -160,9 +162,18 @@ func (v *visit) words(text string) string {
 	return " (" + text + ")"
 }
 
+// innermost is the error at the bottom; of several addresses that were tried, the last one's.
 func innermost(err error) error {
 	for {
-		next := errors.Unwrap(err)
+		var next error
+		switch e := err.(type) { //nolint:errorlint // it walks the chain itself
+		case interface{ Unwrap() error }:
+			next = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				next = all[len(all)-1]
+			}
+		}
 		if next == nil {
 			return err
 		}

@@ -91,12 +91,16 @@ func (o *Outcome) condition(step Step, before []metav1.Condition, generation int
 		if old != nil && old.ObservedGeneration == generation {
 			return *old
 		}
-		*o = Outcome{err: o.err, again: o.again, status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInternalError,
-			message: shorten("the operator could not find out and tries again: " + o.err.Error())}
+		*o = Outcome{
+			err: o.err, again: o.again, status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInternalError,
+			message: shorten("the operator could not find out and tries again: " + o.err.Error()),
+		}
 	}
 	if o.status == "" || o.reason == "" { // a step that says nothing has proven nothing
-		*o = Outcome{again: o.again, status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInternalError,
-			message: "the operator's step " + step.Name + " had nothing to say: this is a mistake in Tidewaiter"}
+		*o = Outcome{
+			again: o.again, status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInternalError,
+			message: "the operator's step " + step.Name + " had nothing to say: this is a mistake in Tidewaiter",
+		}
 	}
 	return metav1.Condition{Type: step.Condition, Status: o.status, Reason: o.reason, Message: o.message, ObservedGeneration: generation}
 }

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -71,6 +72,14 @@ type Clients struct {
 	// Transitions counts changed conditions by TransitionLabels. It may be nil.
 	Transitions *prometheus.CounterVec
 	Now         func() time.Time
+}
+
+// Of returns a manager's clients.
+func Of(mgr manager.Manager, transitions *prometheus.CounterVec) Clients {
+	return Clients{
+		Cached: mgr.GetClient(), Live: mgr.GetAPIReader(), Status: mgr.GetClient(),
+		Events: mgr.GetEventRecorder(FieldOwner), Transitions: transitions, Now: time.Now,
+	}
 }
 
 // NewTransitions returns the counter for Clients.Transitions.

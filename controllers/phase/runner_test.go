@@ -89,7 +89,9 @@ func (b *bench) wantEvents(want ...string) {
 
 func TestStatusIsWrittenOnAChangeAndNotOtherwise(t *testing.T) {
 	b := newBench(t)
-	b.plan.Facts = func(ds *v1alpha1.DataSource) { ds.Status.Classified = &v1alpha1.ClassifiedColumns{Columns: 4, Summary: "4 columns"} }
+	b.plan.Facts = func(ds *v1alpha1.DataSource) {
+		ds.Status.Classified = &v1alpha1.ClassifiedColumns{Columns: 4, Summary: "4 columns"}
+	}
 	fine := []Step{says(accepted, True("Fine", "")), says(resolved, True("Fine", "").Again(time.Minute))}
 	ds, result, err := b.reconcile(fine...)
 	if err != nil || !meta.IsStatusConditionTrue(ds.Status.Conditions, ready) || ds.Status.ObservedGeneration != 1 || ds.Status.Classified.Columns != 4 {
