@@ -104,6 +104,18 @@ var rules = []rule{
 		why: "the compiler is a pure function: the same manifests give the same bundle, byte for byte",
 	},
 	{
+		packages: "authority", forbidden: []string{"api", "controllers", "webhook", "injection", "proxy", "local"},
+		why: "who signs must not know for whom: operator, webhook and tests use it alike",
+	},
+	{
+		packages: "controllers/credential", forbidden: []string{"controllers", "authority"}, except: []string{"controllers/credential"},
+		why: "who reads secrets must not know who uses them",
+	},
+	{
+		packages: "controllers/session", forbidden: []string{"controllers", "authority", "google.golang.org/grpc"}, except: []string{"controllers/session"},
+		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
+	},
+	{
 		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "the real server of the tests must not depend on what is tested",
 	},

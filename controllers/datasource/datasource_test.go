@@ -14,17 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/census"
+	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
@@ -40,8 +39,7 @@ type bench struct {
 	runner *phase.Runner[*v1alpha1.DataSource]
 	events *events.FakeRecorder
 	now    time.Time
-	gets   map[string]int // reads of Secrets
-	deny   string         // a Secret that may not be read
+	deny   string // a Secret that may not be read
 }
 
 const password = "correct horse battery staple"
@@ -96,24 +94,32 @@ func onObjects(t *testing.T, objects ...client.Object) *bench {
 			t.Fatal(err)
 		}
 	}
-	b := &bench{t: t, events: events.NewFakeRecorder(32), now: time.Now(), gets: map[string]int{}}
+	b := &bench{t: t, events: events.NewFakeRecorder(32), now: time.Now()}
 	b.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.DataSource{}).WithIndex(&v1alpha1.Session{}, census.IndexName, census.Key).
-		WithInterceptorFuncs(interceptor.Funcs{
-			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-				if _, ok := obj.(*corev1.Secret); ok {
-					b.gets[key.String()]++
-					if key.Name == b.deny {
-						return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, key.Name, nil)
-					}
-				}
-				return c.Get(ctx, key, obj, opts...)
-			},
-		}).Build()
+		Build()
 	b.runner = New(phase.Clients{
 		Cached: b.client, Live: b.client, Status: b.client, Events: b.events, Now: func() time.Time { return b.now },
-	})
+	}, named{b})
 	return b
+}
+
+// named reads Secrets as the store of a cluster does, and at once.
+type named struct{ *bench }
+
+func (named) Want(*v1alpha1.DataSource)   {}
+func (named) Forget(types.NamespacedName) {}
+
+func (n named) Get(ref credential.Ref) (*corev1.Secret, error) {
+	var secret corev1.Secret
+	err := n.client.Get(n.t.Context(), types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &secret)
+	switch {
+	case ref.Name == n.deny:
+		return nil, &credential.Error{Reason: credential.ReasonForbidden, Message: "may not be read by the operator"}
+	case apierrors.IsNotFound(err):
+		return nil, &credential.Error{Reason: credential.ReasonNotFound, Message: "does not exist: create it"}
+	}
+	return &secret, err
 }
 
 func (b *bench) reconcile() (*v1alpha1.DataSource, reconcile.Result) {
@@ -288,17 +294,17 @@ func TestASecretThatCannotBeUsedIsNamedWithItsFieldAndTheCure(t *testing.T) {
 		},
 		"without a password": {
 			change: func(_ *v1alpha1.DataSource, s *corev1.Secret) { delete(s.Data, "password") },
-			reason: v1alpha1.ReasonSecretInvalid, want: "spec.credentials.secretRef: Secret data/orders-db: it has nothing in its key password: set it",
+			reason: v1alpha1.ReasonSecretInvalid, want: "spec.credentials.secretRef: Secret data/orders-db has nothing in its key password: set it",
 		},
 		"not allowed": {
 			deny: "orders-ca", reason: v1alpha1.ReasonSecretForbidden,
-			want: "spec.postgres.tls.caSecretRef: the operator may not read Secret data/orders-ca: allow it with a Role",
+			want: "spec.postgres.tls.caSecretRef: Secret data/orders-ca may not be read by the operator",
 		},
 		"no certificate": {
 			change: func(ds *v1alpha1.DataSource, _ *corev1.Secret) {
 				ds.Spec.Postgres.TLS.CASecretRef = &v1alpha1.SecretKeyReference{Name: "orders-db", Key: "password"}
 			},
-			reason: v1alpha1.ReasonSecretInvalid, want: "spec.postgres.tls.caSecretRef: Secret data/orders-db: its key password holds no PEM certificate",
+			reason: v1alpha1.ReasonSecretInvalid, want: "spec.postgres.tls.caSecretRef: Secret data/orders-db holds no PEM certificates in its key password",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

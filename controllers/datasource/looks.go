@@ -12,7 +12,7 @@ type look struct {
 	of      string // which spec and Secrets
 	at      time.Time
 	columns *int32
-	problem *unusable
+	problem *trouble
 }
 
 // looks keeps the latest probe of each DataSource, so that a change of somebody's Session does not become a login at the

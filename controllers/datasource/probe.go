@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 )
 
@@ -31,7 +32,7 @@ const (
 // probe connects to the database as a sidecar would, unless it has done so just now with the same spec and Secrets.
 func (v *visit) probe(ctx context.Context) phase.Outcome {
 	key := client.ObjectKeyFromObject(v.ds)
-	of := fmt.Sprintf("%s %d %s", v.ds.UID, v.ds.Generation, v.material.versions)
+	of := fmt.Sprintf("%s %d %s", v.ds.UID, v.ds.Generation, v.versions)
 	l, left := v.looks.recent(key, of)
 	if l == nil {
 		l = &look{of: of}
@@ -49,18 +50,21 @@ func (v *visit) probe(ctx context.Context) phase.Outcome {
 	return phase.True(v1alpha1.ReasonReachable, "%s answers to the credential with database %q", address(pg), pg.Database).Again(left)
 }
 
+// trouble is why a database cannot be used, in words that hold no secret.
+type trouble struct{ reason, message string }
+
 func address(pg *v1alpha1.PostgresSource) string {
 	return net.JoinHostPort(pg.Host, strconv.Itoa(int(pg.Port)))
 }
 
 // ask logs in and counts the classified columns; the count is nil if it could not be had.
-func (v *visit) ask(ctx context.Context) (*int32, *unusable) {
+func (v *visit) ask(ctx context.Context) (*int32, *trouble) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	pg := v.ds.Spec.Postgres
-	cfg, err := v.material.config(pg)
+	cfg, err := config(pg, v.material)
 	if err != nil {
-		return nil, &unusable{v1alpha1.ReasonUnreachable, err.Error()}
+		return nil, &trouble{v1alpha1.ReasonUnreachable, err.Error()}
 	}
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
@@ -74,13 +78,17 @@ func (v *visit) ask(ctx context.Context) (*int32, *unusable) {
 	return count(ctx, conn, v.ds.Spec.Classifications), nil
 }
 
-func (m *material) config(pg *v1alpha1.PostgresSource) (*pgconn.Config, error) {
+func config(pg *v1alpha1.PostgresSource, m credential.Material) (*pgconn.Config, error) {
 	if errBlank != nil {
 		return nil, errBlank
 	}
+	secured, err := tlsConfig(pg, m)
+	if err != nil {
+		return nil, err
+	}
 	cfg := blank.Copy()
 	cfg.Host, cfg.Port, cfg.Database = pg.Host, uint16(pg.Port), pg.Database
-	cfg.User, cfg.Password, cfg.TLSConfig = m.user, m.password, m.tls
+	cfg.User, cfg.Password, cfg.TLSConfig = m.Username, m.Password, secured
 	cfg.RuntimeParams = map[string]string{
 		"application_name": "tidewaiter-operator", "client_encoding": "UTF8",
 		"default_transaction_read_only": "on", "statement_timeout": "3000",
@@ -112,7 +120,7 @@ func parseWithoutEnvironment() (*pgconn.Config, error) {
 
 // refused turns pgconn's error into words without user name and password: pgconn's own texts hold the first, and a
 // server's text could quote both.
-func (v *visit) refused(err error) *unusable {
+func (v *visit) refused(err error) *trouble {
 	pg, at := v.ds.Spec.Postgres, address(v.ds.Spec.Postgres)
 	var (
 		answer   *pgconn.PgError
@@ -122,8 +130,8 @@ func (v *visit) refused(err error) *unusable {
 		invalid  x509.CertificateInvalidError
 		verify   *tls.CertificateVerificationError
 	)
-	say := func(reason, format string, args ...any) *unusable {
-		return &unusable{reason, fmt.Sprintf(format, args...)}
+	say := func(reason, format string, args ...any) *trouble {
+		return &trouble{reason, fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.Code, "28"):
@@ -147,7 +155,7 @@ func (v *visit) refused(err error) *unusable {
 
 // words are somebody else's text, as far as it can be shown.
 func (v *visit) words(text string) string {
-	if strings.Contains(text, v.material.user) || strings.Contains(text, v.material.password) {
+	if strings.Contains(text, v.material.Username) || strings.Contains(text, v.material.Password) {
 		return ""
 	}
 	text = strings.Map(func(r rune) rune {

@@ -6,44 +6,62 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
+	ctrlbuilder "sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	ctrlbuilder "sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/census"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
+	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 )
 
 // Reconciler reconciles DataSources.
 type Reconciler struct {
-	cached  client.Reader // everything but Secrets
-	secrets client.Reader // reads by name, never from a cache: a cache of Secrets would need to see all of them
+	cached  client.Reader
+	secrets Secrets
 	looks   *looks
 }
 
-// New returns the reconciler of DataSources.
-func New(clients phase.Clients) *phase.Runner[*v1alpha1.DataSource] {
-	r := &Reconciler{cached: clients.Cached, secrets: clients.Live, looks: newLooks(clients.Now)}
+// New returns the reconciler of DataSources. The cache needs the index that census.Index makes.
+func New(clients phase.Clients, secrets Secrets) *phase.Runner[*v1alpha1.DataSource] {
+	r := &Reconciler{cached: clients.Cached, secrets: secrets, looks: newLooks(clients.Now)}
 	return phase.NewRunner(phase.Kind[*v1alpha1.DataSource]{
 		GVK:    v1alpha1.GroupVersion.WithKind("DataSource"),
 		New:    func() *v1alpha1.DataSource { return &v1alpha1.DataSource{} },
 		Status: status,
 		Plan:   r.plan,
-		Forget: func(key types.NamespacedName) { r.looks.forget(key) },
+		Forget: func(key types.NamespacedName) {
+			secrets.Forget(key)
+			r.looks.forget(key)
+		},
 	}, clients)
 }
 
+// waiting bounds the changes of Secrets that have not been taken up yet. One that finds no room is found by the next look.
+const waiting = 1024
+
 // SetUp runs the reconciler in a manager, on the leader.
-func SetUp(mgr manager.Manager, clients phase.Clients) error {
+func SetUp(mgr manager.Manager, clients phase.Clients, secrets *credential.Store) error {
+	changed := make(chan event.TypedGenericEvent[credential.Ref], waiting)
+	secrets.OnChange(func(ref credential.Ref) {
+		select {
+		case changed <- event.TypedGenericEvent[credential.Ref]{Object: ref}:
+		default:
+		}
+	})
+	ofSecret := handler.TypedEnqueueRequestsFromMapFunc(namers(clients.Cached))
 	err := ctrlbuilder.ControllerManagedBy(mgr).Named("datasource").For(&v1alpha1.DataSource{}).
 		Watches(&v1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(ofPolicy)).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(ofSession), ctrlbuilder.WithPredicates(census.Changed())).
-		WithOptions(phase.Options()).Complete(New(clients))
+		WatchesRawSource(source.TypedChannel(changed, ofSecret)).
+		WithOptions(phase.Options()).Complete(New(clients, secrets))
 	if err != nil {
 		return fmt.Errorf("controller of DataSources: %w", err)
 	}
@@ -75,7 +93,8 @@ func (r *Reconciler) plan(ds *v1alpha1.DataSource) phase.Plan[*v1alpha1.DataSour
 type visit struct {
 	*Reconciler
 	ds         *v1alpha1.DataSource
-	material   material
+	material   credential.Material
+	versions   string // of the Secrets
 	classified *int32
 }
 
@@ -147,6 +166,24 @@ func (v *visit) facts(ds *v1alpha1.DataSource) {
 		noun = "column"
 	}
 	ds.Status.Classified = &v1alpha1.ClassifiedColumns{Columns: *v.classified, Summary: fmt.Sprintf("%d %s", *v.classified, noun)}
+}
+
+// namers finds the DataSources that name a Secret.
+func namers(cached client.Reader) func(context.Context, credential.Ref) []reconcile.Request {
+	return func(ctx context.Context, ref credential.Ref) []reconcile.Request {
+		var list v1alpha1.DataSourceList
+		if err := cached.List(ctx, &list, client.InNamespace(ref.Namespace)); err != nil {
+			log.FromContext(ctx).Error(err, "list DataSources", "namespace", ref.Namespace)
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range list.Items {
+			if slices.Contains(credential.Refs(&list.Items[i]), ref) {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+			}
+		}
+		return requests
+	}
 }
 
 func ofPolicy(_ context.Context, obj client.Object) []reconcile.Request {

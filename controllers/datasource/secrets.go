@@ -5,190 +5,108 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 )
 
-// material is what the Secrets hold. It lives as long as a visit.
-type material struct {
-	user, password string
-	tls            *tls.Config // nil: clear text
-	versions       string      // of the Secrets: another version may be another credential
+// Secrets are the Secrets that DataSources name, as credential.Store reads them.
+type Secrets interface {
+	Want(ds *v1alpha1.DataSource)
+	Forget(name types.NamespacedName)
+	Get(ref credential.Ref) (*corev1.Secret, error)
 }
 
-// resolve reads every Secret that the spec refers to.
-func (v *visit) resolve(ctx context.Context) phase.Outcome {
-	var problem *unusable
-	m, err := v.read(ctx)
-	switch {
-	case errors.As(err, &problem):
-		// Nobody tells us when a Secret appears that we may not watch.
-		return phase.False(problem.reason, "%s", problem.message).Again(lookAgainSoon)
-	case err != nil:
-		return phase.Retry(err)
+// resolve reads every Secret that the spec names.
+func (v *visit) resolve(context.Context) phase.Outcome {
+	v.secrets.Want(v.ds)
+	m, err := credential.Read(v.ds, v.secrets.Get)
+	if err != nil {
+		return unresolved(err)
 	}
-	v.material = *m
+	v.material, v.versions = m, v.versionsOf()
 	return phase.True(v1alpha1.ReasonResolved, "every Secret is there and usable")
 }
 
-// unusable says what is wrong with a Secret. It never holds a value.
-type unusable struct{ reason, message string }
-
-func (u *unusable) Error() string { return u.message }
-
-func (v *visit) read(ctx context.Context) (*material, error) {
-	pg := v.ds.Spec.Postgres
-	var m material
-	err := errors.Join(
-		m.credential(v.secret(ctx, "spec.credentials.secretRef", v.ds.Spec.Credentials.SecretRef.Name)),
-		m.target(ctx, v, pg),
-	)
-	if ref := v.ds.Spec.Listen.TLSSecretRef; ref != nil {
-		_, pairErr := pair(v.secret(ctx, "spec.listen.tlsSecretRef", ref.Name))
-		err = errors.Join(err, pairErr)
+// unresolved says what is wrong with Secrets. Of several mistakes, one that somebody has to cure names the reason.
+func unresolved(err error) phase.Outcome {
+	reason := credential.ReasonPending
+	for _, e := range split(err) {
+		if r := credential.Reason(e); r != credential.ReasonPending {
+			reason = r
+			break
+		}
 	}
-	if err != nil {
-		return nil, err
+	words := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if reason == credential.ReasonPending {
+		return phase.Unknown(v1alpha1.ReasonPending, "%s", words).Again(lookAgainSoon)
 	}
-	return &m, nil
+	return phase.False(reason, "%s", words).Again(lookAgainSoon)
 }
 
-func (m *material) credential(s *found, err error) error {
-	if err != nil {
-		return err
+func split(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what credential.Read returns is a join
+		return joined.Unwrap()
 	}
-	user, err := s.value(v1alpha1.CredentialUsernameKey)
-	if err != nil {
-		return err
-	}
-	password, err := s.value(v1alpha1.CredentialPasswordKey)
-	if err != nil {
-		return err
-	}
-	m.user, m.password = string(user), string(password)
-	m.versions += s.version()
-	return nil
+	return []error{err}
 }
 
-// target builds the TLS settings of the connection to the server.
-func (m *material) target(ctx context.Context, v *visit, pg *v1alpha1.PostgresSource) error {
+// versionsOf names the versions of the Secrets: another version may be another credential.
+func (v *visit) versionsOf() string {
+	var out strings.Builder
+	for _, ref := range credential.Refs(v.ds) {
+		if secret, err := v.secrets.Get(ref); err == nil {
+			out.WriteString(string(secret.UID) + "/" + secret.ResourceVersion + " ")
+		}
+	}
+	return out.String()
+}
+
+// tlsConfig verifies as far as the spec's mode says; nil is clear text.
+func tlsConfig(pg *v1alpha1.PostgresSource, m credential.Material) (*tls.Config, error) {
 	if pg.TLS.Mode == v1alpha1.TLSDisable {
-		return nil
+		return nil, nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: pg.Host}
-	if ref := pg.TLS.CASecretRef; ref != nil {
-		s, err := v.secret(ctx, "spec.postgres.tls.caSecretRef", ref.Name)
-		if err != nil {
-			return err
+	if m.CA != nil {
+		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(m.CA) {
+			return nil, errors.New("spec.postgres.tls.caSecretRef: its Secret holds no PEM certificate")
 		}
-		pem, err := s.value(ref.Key)
-		if err != nil {
-			return err
-		}
-		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return s.invalid("its key %s holds no PEM certificate: put the authority's certificate there", ref.Key)
-		}
-		m.versions += s.version()
 	}
-	if ref := pg.TLS.ClientCertSecretRef; ref != nil {
-		s, err := v.secret(ctx, "spec.postgres.tls.clientCertSecretRef", ref.Name)
-		if err != nil {
-			return err
+	if m.ClientCertificate != nil {
+		pair, err := tls.X509KeyPair(m.ClientCertificate, m.ClientKey)
+		if err != nil { // not told: it could quote the key
+			return nil, errors.New("spec.postgres.tls.clientCertSecretRef: its Secret holds no certificate with its key")
 		}
-		certificate, err := pair(s, nil)
-		if err != nil {
-			return err
-		}
-		cfg.Certificates = []tls.Certificate{*certificate}
-		m.versions += s.version()
+		cfg.Certificates = []tls.Certificate{pair}
 	}
-	m.tls = verifying(cfg, pg.TLS.Mode)
-	return nil
-}
-
-// verifying makes cfg verify as far as the mode says.
-func verifying(cfg *tls.Config, mode v1alpha1.TLSMode) *tls.Config {
-	switch mode {
+	switch pg.TLS.Mode {
 	case v1alpha1.TLSRequire:
 		cfg.InsecureSkipVerify = true // what the mode means: it keeps listeners out, not impostors
 	case v1alpha1.TLSVerifyCA:
-		cfg.InsecureSkipVerify = true // but VerifyConnection checks who certified the server, if not its name
-		roots := cfg.RootCAs
-		cfg.VerifyConnection = func(state tls.ConnectionState) error {
-			if len(state.PeerCertificates) == 0 {
-				return errors.New("the server showed no certificate")
-			}
-			rest := x509.NewCertPool()
-			for _, c := range state.PeerCertificates[1:] {
-				rest.AddCert(c)
-			}
-			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest})
-			return err
+		verifyChainOnly(cfg)
+	}
+	return cfg, nil
+}
+
+// verifyChainOnly makes cfg check who certified the server and not its name.
+func verifyChainOnly(cfg *tls.Config) {
+	cfg.InsecureSkipVerify = true // VerifyConnection does what is left of it
+	roots := cfg.RootCAs
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the server showed no certificate")
 		}
+		rest := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			rest.AddCert(c)
+		}
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest})
+		return err
 	}
-	return cfg
-}
-
-// found is a Secret and the field that refers to it.
-type found struct {
-	field  string
-	secret *corev1.Secret
-}
-
-// secret reads one Secret by its name, in the DataSource's own namespace and no other.
-func (v *visit) secret(ctx context.Context, field string, name v1alpha1.ObjectName) (*found, error) {
-	s := &found{field: field, secret: &corev1.Secret{}}
-	key := types.NamespacedName{Namespace: v.ds.Namespace, Name: string(name)}
-	err := v.secrets.Get(ctx, key, s.secret)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, &unusable{v1alpha1.ReasonSecretNotFound, fmt.Sprintf("%s: Secret %s does not exist: create it", field, key)}
-	case apierrors.IsForbidden(err):
-		return nil, &unusable{v1alpha1.ReasonSecretForbidden, fmt.Sprintf(
-			"%s: the operator may not read Secret %s: allow it with a Role (verb get, resourceNames [%s]) and a RoleBinding in namespace %s, as config/samples/secret-access.yaml does",
-			field, key, name, v.ds.Namespace)}
-	case err != nil:
-		return nil, fmt.Errorf("%s: read Secret %s: %w", field, key, err)
-	}
-	return s, nil
-}
-
-func (s *found) value(key string) ([]byte, error) {
-	value := s.secret.Data[key]
-	if len(value) == 0 {
-		return nil, s.invalid("it has nothing in its key %s: set it", key)
-	}
-	return value, nil
-}
-
-func (s *found) invalid(format string, args ...any) error {
-	return &unusable{v1alpha1.ReasonSecretInvalid, fmt.Sprintf("%s: Secret %s/%s: ", s.field, s.secret.Namespace, s.secret.Name) + fmt.Sprintf(format, args...)}
-}
-
-func (s *found) version() string { return string(s.secret.UID) + "/" + s.secret.ResourceVersion + " " }
-
-// pair reads a certificate with its key.
-func pair(s *found, err error) (*tls.Certificate, error) {
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := s.value(corev1.TLSCertKey)
-	if err != nil {
-		return nil, err
-	}
-	key, err := s.value(corev1.TLSPrivateKeyKey)
-	if err != nil {
-		return nil, err
-	}
-	out, err := tls.X509KeyPair(certificate, key)
-	if err != nil { // not told: it could quote the key
-		return nil, s.invalid("its %s and %s are no certificate with its key: make both anew", corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
-	}
-	return &out, nil
 }
