@@ -32,14 +32,13 @@ func Selects(p *v1alpha1.AccessPolicy, s Subject) (bool, error) {
 func checkSubjects(p *v1alpha1.AccessPolicy) error {
 	var errs []error
 	for i := range p.Spec.Subjects {
-		for field, selector := range map[string]*v1alpha1.LabelSelector{
-			"namespaceSelector": p.Spec.Subjects[i].NamespaceSelector,
-			"podSelector":       p.Spec.Subjects[i].PodSelector,
-		} {
+		check := func(field string, selector *v1alpha1.LabelSelector) {
 			if _, err := selector.AsSelector(); err != nil {
 				errs = append(errs, fmt.Errorf("AccessPolicy %s: spec.subjects[%d].%s: %w", fullName(p), i, field, err))
 			}
 		}
+		check("namespaceSelector", p.Spec.Subjects[i].NamespaceSelector)
+		check("podSelector", p.Spec.Subjects[i].PodSelector)
 	}
 	return errors.Join(errs...)
 }

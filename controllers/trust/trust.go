@@ -38,8 +38,8 @@ const (
 	WebhookName = "tidewaiter"
 )
 
-// Bundle returns the PEM certificates of every authority that is trusted now, never empty.
-type Bundle func() []byte
+// Bundle returns the PEM certificates of every authority that is trusted now, as authority.Keeper's TrustBundle does.
+type Bundle func() ([]byte, error)
 
 // Reconciler keeps the copies of the bundle. Namespaces and webhook configurations are reconciled by their names, which
 // cannot be mistaken for each other: a request for the webhook has a namespace that no namespace has.
@@ -88,9 +88,13 @@ func (r *Reconciler) keepConfigMap(ctx context.Context, name string) error {
 	if namespace.Labels[InjectionLabel] != InjectionEnabled || !namespace.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	want := string(r.bundle())
+	bundle, err := r.bundle()
+	if err != nil {
+		return err
+	}
+	want := string(bundle)
 	var have corev1.ConfigMap
-	err := r.cached.Get(ctx, client.ObjectKey{Namespace: name, Name: ConfigMapName}, &have)
+	err = r.cached.Get(ctx, client.ObjectKey{Namespace: name, Name: ConfigMapName}, &have)
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return fmt.Errorf("read ConfigMap %s/%s: %w", name, ConfigMapName, err)
@@ -112,7 +116,11 @@ func (r *Reconciler) keepWebhook(ctx context.Context, name string) error {
 	if err := r.cached.Get(ctx, client.ObjectKey{Name: name}, &have); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	want, changed := r.bundle(), false
+	want, err := r.bundle()
+	if err != nil {
+		return err
+	}
+	changed := false
 	desired := admissionapply.MutatingWebhookConfiguration(name).WithUID(have.UID) // never makes one that was removed
 	for i := range have.Webhooks {
 		changed = changed || string(have.Webhooks[i].ClientConfig.CABundle) != string(want)
