@@ -116,8 +116,56 @@ var rules = []rule{
 		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
 	},
 	{
+		packages: "controllers/phase", forbidden: []string{"controllers", "authority", "injection"},
+		why: "the runner of steps knows no kind and nothing that steps look at",
+	},
+	{
+		packages: "controllers/census", forbidden: []string{"controllers", "authority"}, except: []string{"controllers/phase"},
+		why: "who has which generation is concluded from Sessions, however sidecars are spoken to",
+	},
+	{
+		packages: "controllers/datasource", forbidden: []string{"controllers/distribute", "controllers/session", "authority"},
+		why: "whether a data source can be used is found out at the data source, and what sidecars have from Sessions",
+	},
+	{
+		packages: "controllers/accesspolicy", forbidden: []string{"controllers/distribute", "controllers/session", "controllers/credential", "authority", "github.com/jackc"},
+		why: "whether a policy is in force is concluded from Sessions; no secret is needed for it",
+	},
+	{
+		packages: "controllers/trust", forbidden: []string{"authority", "controllers/credential", "controllers/distribute"},
+		why: "who copies certificates must not reach keys",
+	},
+	{
+		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
+	},
+	{
+		packages: "injection", forbidden: []string{"net", "net/http", "os", "time"}, direct: true,
+		why: "whether a pod is injected is a pure function of the pod",
+	},
+	{
+		packages: "webhook", forbidden: []string{"controllers", "proxy", "local", "recording"},
+		why: "admission must not wait for reconciliation, and does no network I/O",
+	},
+	{
+		packages: "webhook/annotation", forbidden: []string{"net", "net/http", "os", "time", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "annotations are parsed without knowing where they come from",
+	},
+	{
+		packages: "webhook/inject", forbidden: []string{"net", "net/http", "os", "time", "context", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "injection is a pure function: the same pod gives the same patch",
+	},
+	{
 		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "the real server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/kubetest", forbidden: []string{"api", "controllers", "webhook", "proxy", "recording", "local", "config", "cmd"},
+		why: "the real API server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/kubetest/assets", forbidden: []string{"*"}, except: []string{"std"},
+		why: "it says how to get Kubernetes before anything of Kubernetes is compiled",
 	},
 	{
 		packages: "test/conformance", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
@@ -150,12 +198,16 @@ var owners = []owner{
 		why: "Rego is compiled in one place and evaluated in one place, each with cut-down capabilities",
 	},
 	{
-		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "test", "hack", "local"},
-		why: "everything else speaks to servers through session",
+		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "controllers/datasource", "test", "hack", "local"},
+		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does",
 	},
 	{
 		pkg: "github.com/spf13/cobra", by: []string{"cmd"},
 		why: "libraries take options, not flags",
+	},
+	{
+		pkg: module + "operator", by: []string{"cmd", "test", "hack"},
+		why: "it wires controllers and webhook into one process, which none of them may know",
 	},
 	{
 		pkg: module + "local", by: []string{"cmd", "test", "hack"},
