@@ -35,7 +35,7 @@ const (
 	// InjectionEnabled is InjectionLabel's value.
 	InjectionEnabled = "enabled"
 	// WebhookName is the MutatingWebhookConfiguration.
-	WebhookName = "tidewaiter"
+	WebhookName = "tidewaiter-injector"
 )
 
 // Bundle returns the PEM certificates of every authority that is trusted now, as authority.Keeper's TrustBundle does.
