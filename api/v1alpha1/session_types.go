@@ -94,6 +94,11 @@ type SessionStatus struct {
 	// +optional
 	Rejection *SessionRejection `json:"rejection,omitempty"`
 
+	// dataSourceGeneration is the generation of the DataSource that the sidecar has acknowledged; 0 while there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DataSourceGeneration int64 `json:"dataSourceGeneration,omitempty"`
+
 	// connections that are open.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
