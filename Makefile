@@ -1,7 +1,7 @@
 # Everything that is done to this repository has a target here; `make` alone lists them.
 #
-# Tools are pinned by the go.mod files below hack/tools and built by the Go toolchain on first use; nothing is downloaded as a binary and
-# nothing is installed.
+# Tools are pinned by the go.mod files below hack/tools and built by the Go toolchain on first use; nothing is installed. Nothing is
+# downloaded as a binary but Kubernetes' API server, by kube-assets, where that is to be had: building it takes minutes.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,9 +12,16 @@ GO       ?= go
 TOOL     := $(GO) tool -modfile=hack/tools/go.mod
 BUF      := $(GO) tool -modfile=hack/tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
+<<<<<<< HEAD
 MODULES  := . hack/tools hack/tools/buf hack/tools/lint
+=======
+MODULES  := . hack/kube hack/tools hack/tools/lint
+>>>>>>> w-kube
 FUZZTIME ?= 10m
 ARGS     ?=
+
+# Prints the folder for KUBEBUILDER_ASSETS: see test/kubetest/assets.
+KUBE_ASSETS := $(GO) run ./hack/kubeassets
 
 # The SQL parser is PostgreSQL's own, in C; see docs/adr/0006-cgo-and-static-images.md.
 export CGO_ENABLED := 1
@@ -41,8 +48,12 @@ lint: need-cc ## run the linters of .golangci.yml
 	$(LINT) run
 
 .PHONY: test
-test: need-cc need-postgres ## run all tests, with a real PostgreSQL that they start themselves
-	$(GO) test -timeout 20m ./...
+test: need-cc need-postgres ## run all tests, with a real PostgreSQL and Kubernetes API server that they start themselves
+	@assets=$$($(KUBE_ASSETS)); export KUBEBUILDER_ASSETS="$$assets"; set -x; $(GO) test -timeout 20m ./...
+
+.PHONY: kube-assets
+kube-assets: ## print the folder of etcd, kube-apiserver and kubectl; the first time, get them
+	@$(KUBE_ASSETS)
 
 .PHONY: verify
 verify: need-cc ## prove that the tree is generated, formatted, tidy and free of lint

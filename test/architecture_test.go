@@ -120,6 +120,14 @@ var rules = []rule{
 		why: "the real server of the tests must not depend on what is tested",
 	},
 	{
+		packages: "test/kubetest", forbidden: []string{"api", "controllers", "webhook", "proxy", "recording", "local", "config", "cmd"},
+		why: "the real API server of the tests must not depend on what is tested",
+	},
+	{
+		packages: "test/kubetest/assets", forbidden: []string{"*"}, except: []string{"std"},
+		why: "it says how to get Kubernetes before anything of Kubernetes is compiled",
+	},
+	{
 		packages: "test/conformance", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "other people's suites see the proxy as a client does",
 	},
