@@ -112,8 +112,28 @@ var rules = []rule{
 		why: "who reads secrets must not know who uses them",
 	},
 	{
-		packages: "controllers/session", forbidden: []string{"controllers", "authority", "google.golang.org/grpc"}, except: []string{"controllers/session"},
+		packages: "controllers/session", forbidden: []string{"controllers", "authority", "injection", "google.golang.org/grpc"}, except: []string{"controllers/session"},
 		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
+	},
+	{
+		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
+	},
+	{
+		packages: "injection", forbidden: []string{"net", "net/http", "os", "time"}, direct: true,
+		why: "whether a pod is injected is a pure function of the pod",
+	},
+	{
+		packages: "webhook", forbidden: []string{"controllers", "proxy", "local", "recording"},
+		why: "admission must not wait for reconciliation, and does no network I/O",
+	},
+	{
+		packages: "webhook/annotation", forbidden: []string{"net", "net/http", "os", "time", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "annotations are parsed without knowing where they come from",
+	},
+	{
+		packages: "webhook/inject", forbidden: []string{"net", "net/http", "os", "time", "context", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
+		why: "injection is a pure function: the same pod gives the same patch",
 	},
 	{
 		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},

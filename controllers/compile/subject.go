@@ -22,23 +22,11 @@ type Subject struct {
 // attach at all (spec.allowedNamespaces). An error means that the field cannot be
 // read, and that nobody is attached.
 func Attached(ds *v1alpha1.DataSource, s Subject) (bool, error) {
-	allowed := ds.Spec.AllowedNamespaces
-	switch {
-	case allowed.Selector != nil && allowed.From != "":
-		return false, fmt.Errorf("datasource %s/%s: spec.allowedNamespaces: set exactly one of from and selector",
-			ds.Namespace, ds.Name)
-	case allowed.Selector != nil:
-		ok, err := selects(allowed.Selector, s.NamespaceLabels)
-		if err != nil {
-			err = fmt.Errorf("datasource %s/%s: spec.allowedNamespaces.selector: %w", ds.Namespace, ds.Name, err)
-		}
-		return ok, err
-	case allowed.From == "" || allowed.From == v1alpha1.NamespacesSame:
-		return s.Namespace != "" && s.Namespace == ds.Namespace, nil
-	default:
-		return false, fmt.Errorf("datasource %s/%s: spec.allowedNamespaces.from: unknown value %q",
-			ds.Namespace, ds.Name, allowed.From)
+	ok, err := ds.Spec.AllowedNamespaces.Allows(ds.Namespace, s.Namespace, s.NamespaceLabels)
+	if err != nil {
+		err = fmt.Errorf("datasource %s/%s: %w", ds.Namespace, ds.Name, err)
 	}
+	return ok, err
 }
 
 // Selected returns the policies that speak of the DataSource and select the

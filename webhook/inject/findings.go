@@ -1,0 +1,135 @@
+package inject
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/injection"
+)
+
+var (
+	// passwordInURL is user:password@ in a URL (RFC 3986, 3.2.1).
+	passwordInURL = regexp.MustCompile(`://[^/@\s:]*:[^/@\s]+@`)
+	// passwordKeyword is password=… in a connection string of libpq, JDBC or .NET.
+	passwordKeyword = regexp.MustCompile(`(?i)(password|pwd)\s*=\s*\S`)
+)
+
+// findCredentials looks for signs that the pod has a credential of its own for a data source. They are signs: who really
+// wants to hide one can, and the guarantee rests on the database refusing everybody but the proxy's role.
+func (j *job) findCredentials() {
+	injected := map[string]bool{}
+	for _, v := range j.vars {
+		injected[v.name] = true
+	}
+	for _, s := range j.sources {
+		for _, c := range j.places() {
+			j.findInContainer(&c, &s, injected)
+		}
+		if s.own {
+			j.findInVolumes(&s)
+		}
+	}
+}
+
+func (j *job) findInContainer(c *place, s *source, injected map[string]bool) {
+	for i := range c.Env {
+		e := &c.Env[i]
+		field := fmt.Sprintf("%s.env[%s]", c.field, clip(e.Name))
+		switch {
+		case injected[e.Name]: // replaced
+		case s.own && e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && e.ValueFrom.SecretKeyRef.Name == s.secret:
+			j.findf(field, "remove it", "refers to Secret %s, the credential of DataSource %s", s.secret, s.name)
+		case carriesPassword(e.Value, s.host):
+			j.findf(field, "remove the password, and connect to the sidecar", "holds a password for %s, the host of DataSource %s", s.host, s.name)
+		case e.Name == "PGPASSWORD" || e.Name == "PGPASSFILE":
+			j.findf(field, "remove it", "gives a password to PostgreSQL clients, and DataSource %s needs none", s.name)
+		}
+	}
+	for i := range c.EnvFrom {
+		if ref := c.EnvFrom[i].SecretRef; s.own && ref != nil && ref.Name == s.secret {
+			j.findf(c.field+".envFrom["+ref.Name+"]", "remove it", "refers to Secret %s, the credential of DataSource %s", s.secret, s.name)
+		}
+	}
+	for i, words := range [][]string{c.Command, c.Args} {
+		if carriesPassword(strings.Join(words, " "), s.host) {
+			j.findf(c.field+[]string{".command", ".args"}[i], "remove the password, and connect to the sidecar",
+				"holds a password for %s, the host of DataSource %s", s.host, s.name)
+		}
+	}
+}
+
+func (j *job) findInVolumes(s *source) {
+	for i := range j.pod.Spec.Volumes {
+		v := &j.pod.Spec.Volumes[i]
+		refers := v.Secret != nil && v.Secret.SecretName == s.secret
+		if v.Projected != nil {
+			for _, p := range v.Projected.Sources {
+				refers = refers || p.Secret != nil && p.Secret.Name == s.secret
+			}
+		}
+		if refers {
+			j.findf("spec.volumes["+clip(v.Name)+"]", "remove it", "refers to Secret %s, the credential of DataSource %s", s.secret, s.name)
+		}
+	}
+}
+
+func carriesPassword(text, host string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(host)) &&
+		(passwordInURL.MatchString(text) || passwordKeyword.MatchString(text))
+}
+
+// nodePaths are where a node keeps the files of its pods, the proxy's token among them, its processes and the sockets by
+// which containers are made.
+var nodePaths = []string{"/var/lib/kubelet", "/proc", "/run", "/var/run", "/dev", "/sys", "/var/lib/containerd"}
+
+func (j *job) findHostPaths() {
+	for i := range j.pod.Spec.Volumes {
+		v := &j.pod.Spec.Volumes[i]
+		if v.HostPath == nil {
+			continue
+		}
+		at := path.Clean("/" + v.HostPath.Path)
+		for _, node := range nodePaths {
+			if at == "/" || at == node || strings.HasPrefix(at, node+"/") || strings.HasPrefix(node, at+"/") {
+				j.findf("spec.volumes["+clip(v.Name)+"].hostPath", "mount something narrower, or remove it",
+					"shows %s of the node, from which the proxy of this pod and of others can be reached", node)
+				break
+			}
+		}
+	}
+}
+
+func (j *job) findf(field, cure, what string, args ...any) {
+	j.findings = append(j.findings, injection.Problem{Field: field, What: fmt.Sprintf(what, args...), Cure: cure})
+}
+
+// Bounds of warnings: API servers cut them at 4 KiB in all.
+const (
+	maxWarnings     = 10
+	maxWarningBytes = 300
+)
+
+func warnings(findings []injection.Problem) []string {
+	var out []string
+	for i, f := range findings {
+		if i == maxWarnings {
+			return append(out, fmt.Sprintf("tidewaiter: and %d more warnings", len(findings)-i))
+		}
+		text := "tidewaiter: " + f.String()
+		if len(text) > maxWarningBytes {
+			text = strings.ToValidUTF8(text[:maxWarningBytes], "") + "…"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// clip bounds what is repeated of a pod.
+func clip(s string) string {
+	if len(s) > 100 {
+		return strings.ToValidUTF8(s[:100], "") + "…"
+	}
+	return s
+}
