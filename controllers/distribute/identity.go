@@ -1,10 +1,13 @@
 package distribute
 
 import (
+	"cmp"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tidewaiter/tidewaiter/injection"
 )
 
 // identity is a pod that may have a stream, and what it was injected with.
@@ -14,13 +17,10 @@ type identity struct {
 	injected  []types.NamespacedName // sorted as injection wrote them
 }
 
-// maxInjected bounds the data sources of a pod, as the protocol does.
-const maxInjected = 32
-
 // identify judges the caller's pod as the cache has it; either object may be nil.
 // While a stream lasts it is asked again with each change, and then a pod that is
 // being deleted goes on until it is gone: its connections are to end well.
-func identify(c caller, pod *corev1.Pod, namespace *corev1.Namespace, injected Injected, established bool) (identity, error) {
+func identify(c caller, pod *corev1.Pod, namespace *corev1.Namespace, settings *injection.Settings, established bool) (identity, error) {
 	if err := present(c, pod, established); err != nil {
 		return identity{}, err
 	}
@@ -30,23 +30,17 @@ func identify(c caller, pod *corev1.Pod, namespace *corev1.Namespace, injected I
 	if namespace == nil {
 		return identity{}, unavailable(ReasonPodNotSeen, "the operator has not seen the pod's namespace yet: try again")
 	}
-	names, reason, err := injected(pod, namespace.Labels)
+	status, err := injection.Verify(pod, namespace.Labels, settings)
 	if err != nil {
-		if reason == "" {
-			reason = ReasonNotInjected
-		}
-		return identity{}, forbidden(reason, err.Error())
-	}
-	if len(names) > maxInjected {
-		return identity{}, forbidden(ReasonNotInjected, fmt.Sprintf("the pod names more than %d data sources", maxInjected))
+		return identity{}, forbidden(cmp.Or(string(injection.ReasonOf(err)), ReasonNotInjected), err.Error())
 	}
 	out := identity{pod: pod, namespace: namespace}
-	for _, name := range names {
-		full, ok := parseName(name)
-		if !ok {
-			return identity{}, forbidden(ReasonNotInjected, fmt.Sprintf("%.300q is not namespace/name of a DataSource", name))
+	for _, full := range status.DataSources {
+		ns, name, err := injection.SplitDataSource(full)
+		if err != nil {
+			return identity{}, forbidden(ReasonNotInjected, err.Error())
 		}
-		out.injected = append(out.injected, full)
+		out.injected = append(out.injected, types.NamespacedName{Namespace: ns, Name: name})
 	}
 	return out, nil
 }
@@ -68,15 +62,4 @@ func present(c caller, pod *corev1.Pod, established bool) error {
 		return forbidden(ReasonPodDeleted, "the pod is being deleted")
 	}
 	return nil
-}
-
-// parseName reads "namespace/name".
-func parseName(s string) (types.NamespacedName, bool) {
-	for i := range len(s) {
-		if s[i] == '/' {
-			n := types.NamespacedName{Namespace: s[:i], Name: s[i+1:]}
-			return n, n.Namespace != "" && n.Name != ""
-		}
-	}
-	return types.NamespacedName{}, false
 }

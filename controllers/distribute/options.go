@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -18,15 +17,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
+	"github.com/tidewaiter/tidewaiter/injection"
 )
 
 // Audience that a sidecar's token has to be made for.
-const Audience = "tidewaiter.dev/operator"
-
-// Injected says whether a pod is as injection leaves it, in a namespace with those
-// labels, and which data sources ("namespace/name") it was injected with. With an
-// error comes a reason in one word.
-type Injected func(pod *corev1.Pod, namespaceLabels map[string]string) (dataSources []string, reason string, err error)
+const Audience = injection.Audience
 
 // TokenReviewer is what is used of client-go's
 // AuthenticationV1().TokenReviews().
@@ -49,8 +44,8 @@ type Options struct {
 	Authority *authority.Keeper
 	// Sessions is started by others.
 	Sessions *session.Writer
-	// Injected judges pods, see package injection.
-	Injected Injected
+	// Injection is what pods are injected with: others are not believed.
+	Injection injection.Settings
 	// Listen is host:port, or Listener is open already.
 	Listen   string
 	Listener net.Listener
@@ -78,8 +73,11 @@ type Options struct {
 }
 
 func (o *Options) defaults() error {
-	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil || o.Injected == nil {
-		return errors.New("distribute: Cache, Tokens, Secrets, Authority, Sessions and Injected are required")
+	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil {
+		return errors.New("distribute: Cache, Tokens, Secrets, Authority and Sessions are required")
+	}
+	if err := o.Injection.Check(); err != nil {
+		return err
 	}
 	if (o.Listen == "") == (o.Listener == nil) || len(o.Names) == 0 {
 		return errors.New("distribute: either Listen or Listener is required, and Names")

@@ -9,7 +9,7 @@ import (
 
 // Reasons why a stream is refused or ended, or a data source revoked. One name is
 // shared by status message, Revocation, metric label, log line and Session.
-// Reasons of Options.Injected come on top.
+// The reasons of package injection come on top.
 const (
 	// The token.
 	ReasonTokenMissing   = "TokenMissing"
