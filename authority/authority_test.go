@@ -334,3 +334,24 @@ func TestListenersHearOfARotationOnce(t *testing.T) {
 		t.Errorf("%d changes heard, want the creation and one rotation", heard)
 	}
 }
+
+func TestNoListenerGetsTheOperatorsName(t *testing.T) {
+	k := NewKeeper(KeeperOptions{Client: fake.NewClientBuilder().Build(), Namespace: "tidewaiter-system"})
+	if err := k.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"tidewaiter-operator.tidewaiter-system.svc", "tidewaiter-webhook.tidewaiter-system", "X.Tidewaiter-System.svc.cluster.local",
+	} {
+		l, refused, err := k.Listener("localhost", name)
+		if err != nil || len(refused) != 1 {
+			t.Fatalf("%s: refused %v, %v", name, refused, err)
+		}
+		if l.cert.VerifyHostname("localhost") != nil || l.cert.VerifyHostname(name) == nil {
+			t.Errorf("%s: names %v", name, l.cert.DNSNames)
+		}
+	}
+	if l, refused, err := k.Listener("orders-db.data.svc"); err != nil || len(refused) > 0 || l.cert.VerifyHostname("orders-db.data.svc") != nil {
+		t.Errorf("an ordinary name: %v, %v", refused, err)
+	}
+}

@@ -217,6 +217,23 @@ func (k *Keeper) Serving(names ...string) (*Leaf, error) {
 	})
 }
 
+// Listener returns a leaf for a sidecar's listener of those names. It leaves out
+// names in the operator's own namespace, and returns those that it left out: who
+// writes a DataSource chooses its host name, and could otherwise have a certificate
+// with which its pods speak to others as the operator.
+func (k *Keeper) Listener(names ...string) (leaf *Leaf, refused []string, err error) {
+	var allowed []string
+	for _, name := range names {
+		if slices.Contains(strings.Split(strings.ToLower(name), "."), strings.ToLower(k.o.Namespace)) {
+			refused = append(refused, name)
+		} else {
+			allowed = append(allowed, name)
+		}
+	}
+	leaf, err = k.Serving(allowed...)
+	return leaf, refused, err
+}
+
 // BundleSigner returns the leaf that signs bundles, the same one until it is due
 // for renewal.
 func (k *Keeper) BundleSigner() (*Leaf, error) {

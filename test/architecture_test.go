@@ -112,7 +112,7 @@ var rules = []rule{
 		why: "who reads secrets must not know who uses them",
 	},
 	{
-		packages: "controllers/session", forbidden: []string{"controllers", "authority", "google.golang.org/grpc"}, except: []string{"controllers/session"},
+		packages: "controllers/session", forbidden: []string{"controllers", "authority", "injection", "google.golang.org/grpc"}, except: []string{"controllers/session"},
 		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
 	},
 	{

@@ -237,7 +237,9 @@ func (w *Writer) settle(k key, e *entry, now time.Time) bool {
 		}
 		return false
 	}
-	if e.written == nil || found.elsewhere(w.o.Replica) {
+	// What was cut off stays so: it did not lose contact, it was sent away.
+	revoked := e.wanted.State == v1alpha1.SessionRevoked && e.written != nil && e.written.State == v1alpha1.SessionRevoked
+	if e.written == nil || revoked || found.elsewhere(w.o.Replica) {
 		delete(w.entries, k)
 		return true
 	}
