@@ -12,7 +12,7 @@ GO       ?= go
 TOOL     := $(GO) tool -modfile=hack/tools/go.mod
 BUF      := $(GO) tool -modfile=hack/tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
-MODULES  := . hack/kube hack/tools hack/tools/buf hack/tools/lint
+MODULES  := . hack/kube hack/tools hack/tools/buf hack/tools/helm hack/tools/lint
 FUZZTIME ?= 10m
 ARGS     ?=
 
@@ -31,6 +31,7 @@ help: ## list the targets
 generate: ## regenerate deepcopy functions, CRDs and protobuf from api/
 	$(TOOL) controller-gen object paths=./api/v1alpha1
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd/bases
+	hack/chart-files.sh
 	$(BUF) lint
 	$(BUF) format -w
 	$(BUF) generate

@@ -104,6 +104,38 @@ var rules = []rule{
 		why: "the compiler is a pure function: the same manifests give the same bundle, byte for byte",
 	},
 	{
+		packages: "authority", forbidden: []string{"api", "controllers", "webhook", "injection", "proxy", "local"},
+		why: "who signs must not know for whom: operator, webhook and tests use it alike",
+	},
+	{
+		packages: "controllers/credential", forbidden: []string{"controllers", "authority"}, except: []string{"controllers/credential"},
+		why: "who reads secrets must not know who uses them",
+	},
+	{
+		packages: "controllers/session", forbidden: []string{"controllers", "authority", "injection", "google.golang.org/grpc"}, except: []string{"controllers/session"},
+		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
+	},
+	{
+		packages: "controllers/phase", forbidden: []string{"controllers", "authority", "injection"},
+		why: "the runner of steps knows no kind and nothing that steps look at",
+	},
+	{
+		packages: "controllers/census", forbidden: []string{"controllers", "authority"}, except: []string{"controllers/phase"},
+		why: "who has which generation is concluded from Sessions, however sidecars are spoken to",
+	},
+	{
+		packages: "controllers/datasource", forbidden: []string{"controllers/distribute", "controllers/session", "authority"},
+		why: "whether a data source can be used is found out at the data source, and what sidecars have from Sessions",
+	},
+	{
+		packages: "controllers/accesspolicy", forbidden: []string{"controllers/distribute", "controllers/session", "controllers/credential", "authority", "github.com/jackc"},
+		why: "whether a policy is in force is concluded from Sessions; no secret is needed for it",
+	},
+	{
+		packages: "controllers/trust", forbidden: []string{"authority", "controllers/credential", "controllers/distribute"},
+		why: "who copies certificates must not reach keys",
+	},
+	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
 	},
@@ -166,12 +198,16 @@ var owners = []owner{
 		why: "Rego is compiled in one place and evaluated in one place, each with cut-down capabilities",
 	},
 	{
-		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "test", "hack", "local"},
-		why: "everything else speaks to servers through session",
+		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "controllers/datasource", "test", "hack", "local"},
+		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does",
 	},
 	{
 		pkg: "github.com/spf13/cobra", by: []string{"cmd"},
 		why: "libraries take options, not flags",
+	},
+	{
+		pkg: module + "operator", by: []string{"cmd", "test", "hack"},
+		why: "it wires controllers and webhook into one process, which none of them may know",
 	},
 	{
 		pkg: module + "local", by: []string{"cmd", "test", "hack"},

@@ -73,20 +73,31 @@ type SessionStatus struct {
 	// +optional
 	State SessionState `json:"state,omitempty"`
 
-	// revision of the policy that the sidecar has acknowledged.
+	// replica of the operator that holds the sidecar's stream, or held it last.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Replica string `json:"replica,omitempty"`
+
+	// revision of the bundle that the sidecar has acknowledged; 0 while there is none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Revision int64 `json:"revision,omitempty"`
 
-	// policies that select the workload, sorted by name.
+	// policies that select the workload, sorted by name, each with the generation that the sidecar has acknowledged.
 	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=16
-	Policies []ObjectName `json:"policies,omitempty"`
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Policies []SessionPolicy `json:"policies,omitempty"`
 
 	// rejection says why the sidecar refused the latest revision and goes on by the one before.
 	// +optional
 	Rejection *SessionRejection `json:"rejection,omitempty"`
+
+	// dataSourceGeneration is the generation of the DataSource that the sidecar has acknowledged; 0 while there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DataSourceGeneration int64 `json:"dataSourceGeneration,omitempty"`
 
 	// connections that are open.
 	// +optional
@@ -146,6 +157,27 @@ type SessionStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message,omitempty"`
 }
+
+// SessionPolicy is an AccessPolicy, in the DataSource's namespace, that selects the workload.
+type SessionPolicy struct {
+	// name of the AccessPolicy.
+	// +required
+	Name ObjectName `json:"name"`
+
+	// generation of the AccessPolicy that the sidecar has acknowledged; 0 while it has acknowledged none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Generation int64 `json:"generation"`
+}
+
+// Labels of a Session, by which those of a DataSource are listed. A value that is longer than a label may be is cut and
+// ends in a digest.
+const (
+	// LabelDataSourceNamespace is the DataSource's namespace.
+	LabelDataSourceNamespace = "tidewaiter.dev/datasource-namespace"
+	// LabelDataSourceName is the DataSource's name.
+	LabelDataSourceName = "tidewaiter.dev/datasource-name"
+)
 
 // SessionRejection is a sidecar's refusal of a revision.
 type SessionRejection struct {

@@ -1,0 +1,430 @@
+package distribute
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/credential"
+	"github.com/tidewaiter/tidewaiter/controllers/recordings"
+	"github.com/tidewaiter/tidewaiter/controllers/session"
+	"github.com/tidewaiter/tidewaiter/injection"
+	"github.com/tidewaiter/tidewaiter/test/kubetest"
+)
+
+func TestMain(m *testing.M) { kubetest.Main(m) }
+
+const (
+	operatorName = "tidewaiter-operator.tidewaiter-system.svc"
+	// canary is the credential; it must be seen by nobody but the sidecar.
+	canary = "c4n4ry-p4ssw0rd"
+)
+
+var settings = injection.Settings{Image: "example.org/tidewaiter-proxy:v0.1.0", Operator: operatorName + ":8443"}
+
+// operator is one replica, on the test's API server.
+type operator struct {
+	kube    *kubetest.Server
+	client  client.Client // not cached, may do everything
+	server  *Server
+	keeper  *authority.Keeper
+	writer  *session.Writer
+	address string
+	stop    func() // and wait
+	folder  string
+	log     *logged
+}
+
+// logged is all that a replica logs, at every level.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logged) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.text.WriteString(prefix + " " + args + "\n")
+	}, funcr.Options{Verbosity: 10})
+}
+
+// scheme has everything that is used.
+var scheme = sync.OnceValue(func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			panic(err)
+		}
+	}
+	return s
+})
+
+// start runs a replica; change may be nil.
+func start(t *testing.T, change func(*Options, *session.Options)) *operator {
+	t.Helper()
+	kube := kubetest.Shared(t)
+	config := *kube.Config
+	config.QPS, config.Burst = 500, 1000
+	direct, err := client.New(&config, client.Options{Scheme: scheme()})
+	must(t, err)
+	clientset, err := kubernetes.NewForConfig(&config)
+	must(t, err)
+	store, err := cache.New(&config, cache.Options{Scheme: scheme()})
+	must(t, err)
+	cached, err := client.New(&config, client.Options{Scheme: scheme(), Cache: &client.CacheOptions{Reader: store}})
+	must(t, err)
+	system := kube.NewNamespace(t, nil)
+	o := &operator{kube: kube, client: direct, folder: t.TempDir(), log: &logged{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(o.log.String())
+		}
+	})
+	o.keeper = authority.NewKeeper(authority.KeeperOptions{Client: direct, Namespace: system})
+	must(t, o.keeper.Load(t.Context()))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	o.address = listener.Addr().String()
+	kept, err := recordings.Open(o.folder, recordings.Limits{})
+	must(t, err)
+	secrets := credential.NewStore(credential.Cluster{Client: clientset}, 0)
+	sessionOptions := session.Options{Client: cached, Replica: "operator-0", Grace: 2 * time.Second, Log: o.log.logger()}
+	options := Options{
+		Cache: store, Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: o.keeper,
+		Injection: settings, Listener: listener, Names: []string{operatorName}, Recordings: kept,
+		Log: o.log.logger(),
+	}
+	if change != nil {
+		change(&options, &sessionOptions)
+	}
+	o.writer = session.NewWriter(sessionOptions)
+	options.Sessions = o.writer
+	o.server, err = New(options)
+	must(t, err)
+	o.run(t, store.Start, secrets.Start, o.writer.Start, o.server.Start)
+	t.Cleanup(func() { kept.Close() })
+	eventually(t, "the server to be ready", func() bool { return o.server.Ready(nil) == nil })
+	return o
+}
+
+// run starts the parts, and stops them in the end.
+func (o *operator) run(t *testing.T, parts ...func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(func() {
+			if err := part(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	o.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+	})
+	t.Cleanup(o.stop)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 30 s for %s", what)
+		}
+	}
+}
+
+// shop is two namespaces: an owner's with a DataSource and a policy, and one with
+// workloads.
+type shop struct {
+	*operator
+	data, work string
+}
+
+func (o *operator) shop(t *testing.T) shop {
+	t.Helper()
+	s := shop{operator: o, data: o.kube.NewNamespace(t, nil)}
+	s.work = o.kube.NewNamespace(t, map[string]string{"team": "shop", injection.NamespaceLabel: injection.NamespaceEnabled})
+	s.secret(t, "orders-db", map[string]string{"username": "app", "password": canary})
+	s.dataSource(t, "orders")
+	s.policy(t, "reporting", "orders")
+	return s
+}
+
+func (s shop) secret(t *testing.T, name string, values map[string]string) {
+	t.Helper()
+	must(t, s.client.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.data, Name: name}, StringData: values,
+	}))
+}
+
+func (s shop) dataSource(t *testing.T, name string) *v1alpha1.DataSource {
+	t.Helper()
+	ds := &v1alpha1.DataSource{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.data, Name: name},
+		Spec: v1alpha1.DataSourceSpec{
+			Protocol: v1alpha1.ProtocolPostgres,
+			Postgres: &v1alpha1.PostgresSource{
+				Host: name + "-db.data.svc", Database: name, TLS: v1alpha1.PostgresTLS{Mode: v1alpha1.TLSVerifyFull},
+			},
+			Credentials:       v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "orders-db"}},
+			AllowedNamespaces: v1alpha1.AllowedNamespaces{Selector: &v1alpha1.LabelSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": "shop"}}},
+			Listen:            v1alpha1.Listen{Port: 5432},
+			Classifications:   []v1alpha1.Classification{{Columns: []v1alpha1.ColumnPattern{"*.*.ssn"}, Tags: []v1alpha1.Tag{"pii/ssn"}}},
+		},
+	}
+	must(t, s.client.Create(t.Context(), ds))
+	return ds
+}
+
+func (s shop) policy(t *testing.T, name, dataSource string) *v1alpha1.AccessPolicy {
+	t.Helper()
+	p := &v1alpha1.AccessPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.data, Name: name},
+		Spec: v1alpha1.AccessPolicySpec{
+			DataSources: []v1alpha1.DataSourceReference{{Name: v1alpha1.ObjectName(dataSource)}},
+			Subjects:    []v1alpha1.Subject{{NamespaceSelector: &v1alpha1.LabelSelector{MatchLabels: map[string]v1alpha1.LabelValue{"team": "shop"}}}},
+			Rules:       []v1alpha1.Rule{{Name: "read", Action: v1alpha1.ActionAllow, Statements: []v1alpha1.StatementClass{"Select"}, Tables: []v1alpha1.TablePattern{"*.*"}}},
+		},
+	}
+	must(t, s.client.Create(t.Context(), p))
+	return p
+}
+
+// pod makes a pod as injection leaves it, with the shop's data sources.
+func (s shop) pod(t *testing.T, name string, dataSources ...string) *corev1.Pod {
+	t.Helper()
+	p := injected(s.work, name, s.names(dataSources))
+	must(t, s.client.Create(t.Context(), p))
+	return p
+}
+
+func (s shop) names(dataSources []string) []string {
+	var out []string
+	for _, ds := range dataSources {
+		out = append(out, s.data+"/"+ds)
+	}
+	return out
+}
+
+// injected is a pod as injection leaves it.
+func injected(namespace, name string, dataSources []string) *corev1.Pod {
+	st := &injection.Status{
+		Version: injection.StatusVersion, DataSources: dataSources, Sidecar: injection.ModeNative,
+		HealthPort: injection.HealthPort, LogLevel: injection.LogInfo, SpoolSize: "256Mi",
+	}
+	text, err := st.Marshal()
+	if err != nil {
+		panic(err)
+	}
+	volumes, err := injection.Volumes(st)
+	if err != nil {
+		panic(err)
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, Labels: map[string]string{"app": "report", injection.InjectedLabel: injection.Injected},
+			Annotations: map[string]string{injection.StatusAnnotation: text},
+		},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: "default",
+			InitContainers:     []corev1.Container{injection.Container(&settings, st)},
+			Containers:         []corev1.Container{{Name: "app", Image: "example.org/app"}},
+			Volumes:            volumes,
+		},
+	}
+}
+
+// sidecar is a scripted sidecar.
+type sidecar struct {
+	t      *testing.T
+	conn   *grpc.ClientConn
+	stream grpc.BidiStreamingClient[sidecarv1alpha1.ConnectRequest, sidecarv1alpha1.ConnectResponse]
+	held   uint64
+	cancel context.CancelFunc
+}
+
+// token is a real one, bound to the pod.
+func (o *operator) token(t *testing.T, pod *corev1.Pod) string {
+	t.Helper()
+	token, err := o.kube.PodToken(t.Context(), pod, Audience)
+	must(t, err)
+	return token
+}
+
+// dial opens a stream with a token, and says nothing yet.
+func (o *operator) dial(t *testing.T, token string) *sidecar {
+	t.Helper()
+	c, err := o.open(t.Context(), token)
+	must(t, err)
+	c.t = t
+	t.Cleanup(c.close)
+	return c
+}
+
+func (o *operator) open(ctx context.Context, token string) (*sidecar, error) {
+	bundle, err := o.keeper.TrustBundle()
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(bundle)
+	conn, err := grpc.NewClient(o.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		RootCAs: pool, ServerName: operatorName, MinVersion: tls.VersionTLS13,
+	})), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSent)))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
+	stream, err := sidecarv1alpha1.NewSidecarServiceClient(conn).Connect(ctx)
+	if err != nil {
+		cancel()
+		conn.Close()
+		return nil, err
+	}
+	return &sidecar{conn: conn, stream: stream, cancel: cancel}, nil
+}
+
+func (c *sidecar) close() {
+	c.cancel()
+	c.conn.Close()
+}
+
+func (c *sidecar) send(msg *sidecarv1alpha1.ConnectRequest) {
+	c.t.Helper()
+	must(c.t, c.stream.Send(msg))
+}
+
+func (c *sidecar) hello() {
+	c.t.Helper()
+	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Hello{
+		Hello: &sidecarv1alpha1.Hello{Version: "v0.1.0", Instance: "one", Revision: c.held},
+	}})
+}
+
+// connect dials for a pod and says Hello.
+func (o *operator) connect(t *testing.T, pod *corev1.Pod) *sidecar {
+	t.Helper()
+	c := o.dial(t, o.token(t, pod))
+	c.hello()
+	return c
+}
+
+// next is the next message that is no lease.
+func (c *sidecar) next() *sidecarv1alpha1.ConnectResponse {
+	c.t.Helper()
+	for {
+		msg, err := c.stream.Recv()
+		if err != nil {
+			c.t.Fatalf("the stream ended: %v", err)
+		}
+		if msg.GetLease() == nil {
+			return msg
+		}
+	}
+}
+
+// snapshot is the next message, a snapshot, which is acknowledged if ack is true.
+func (c *sidecar) snapshot(ack bool) *sidecarv1alpha1.Snapshot {
+	c.t.Helper()
+	s := c.next().GetSnapshot()
+	if s == nil {
+		c.t.Fatal("the next message is no snapshot")
+	}
+	if s.GetRevision() <= c.held {
+		c.t.Fatalf("revision %d after %d", s.GetRevision(), c.held)
+	}
+	c.held = s.GetRevision()
+	if ack {
+		c.ack()
+	}
+	return s
+}
+
+func (c *sidecar) ack() {
+	c.t.Helper()
+	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Ack{Ack: &sidecarv1alpha1.Ack{Revision: c.held}}})
+}
+
+// ended is how the stream ends.
+func (c *sidecar) ended() (code codes.Code, reason string) {
+	for {
+		if _, err := c.stream.Recv(); err != nil {
+			s, _ := status.FromError(err)
+			reason, _, _ := strings.Cut(s.Message(), ":")
+			return s.Code(), reason
+		}
+	}
+}
+
+// session reads a Session.
+func (s shop) session(t *testing.T, pod, dataSource string) *v1alpha1.Session {
+	t.Helper()
+	var out v1alpha1.Session
+	err := s.client.Get(t.Context(), types.NamespacedName{Namespace: s.work, Name: pod + "-" + dataSource}, &out)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+// update changes an object that others may change too.
+func update[T client.Object](t *testing.T, c client.Client, o T, change func(T)) {
+	t.Helper()
+	for range 10 {
+		must(t, c.Get(t.Context(), client.ObjectKeyFromObject(o), o))
+		change(o)
+		err := c.Update(t.Context(), o)
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "the object has been modified") {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal(fmt.Sprintf("%T changes too often", o))
+}

@@ -1,0 +1,231 @@
+package distribute
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+)
+
+// Server serves sidecars. It is a manager.Runnable that every replica runs.
+type Server struct {
+	sidecarv1alpha1.UnimplementedSidecarServiceServer
+
+	o             Options
+	hub           *hub
+	factory       *factory
+	authenticator *authenticator
+	metrics       *metrics
+	ready         atomic.Bool
+}
+
+// compilers is how many bundles are made at the same time: it is work for the
+// processor alone, and streams have to be served beside it.
+const compilers = 2
+
+// New returns a Server that serves nobody before Start.
+func New(o Options) (*Server, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		o: o, hub: newHub(o.MaxStreams), authenticator: newAuthenticator(o.Tokens, o.Now),
+		factory: &factory{authority: o.Authority, lifetime: o.BundleLifetime, now: o.Now, slots: make(chan struct{}, compilers)},
+	}
+	s.metrics = newMetrics(o.Registerer, s.hub.count)
+	o.Secrets.OnChange(s.secretEvent)
+	return s, nil
+}
+
+// NeedLeaderElection is false: any replica serves streams.
+func (s *Server) NeedLeaderElection() bool { return false }
+
+// Ready is a healthz.Checker: no error once sidecars are served.
+func (s *Server) Ready(*http.Request) error {
+	if !s.ready.Load() {
+		return errors.New("the server for sidecars is not serving yet")
+	}
+	return nil
+}
+
+// Start serves until ctx ends, and then asks the sidecars to connect to another
+// replica. It listens only when the cache has everything: a sidecar must not be
+// told that what the operator has not read yet does not exist.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.follow(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	listener := s.o.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", s.o.Listen); err != nil {
+			return err
+		}
+	}
+	server := s.grpc()
+	sidecarv1alpha1.RegisterSidecarServiceServer(server, s)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		s.ready.Store(false)
+		s.hub.close(unavailable(ReasonStopping, "this replica of the operator stops: connect again"))
+		stop(server)
+	}()
+	s.ready.Store(true)
+	s.o.Log.Info("serving sidecars", "address", listener.Addr().String())
+	err := server.Serve(netutil.LimitListener(listener, s.o.MaxStreams+s.o.MaxStreams/4+16))
+	if ctx.Err() != nil {
+		<-stopped
+		return nil
+	}
+	return err
+}
+
+// stop lets the streams say why they end, and waits no longer than that takes.
+func stop(server *grpc.Server) {
+	timer := time.AfterFunc(5*time.Second, server.Stop)
+	defer timer.Stop()
+	server.GracefulStop()
+}
+
+func (s *Server) grpc() *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(s.o.Authority.TLSConfig(s.o.Names...))),
+		grpc.MaxRecvMsgSize(maxReceived), grpc.MaxSendMsgSize(maxSent),
+		grpc.MaxHeaderListSize(maxToken+4<<10),
+		grpc.MaxConcurrentStreams(4),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+	)
+}
+
+// world is the cache as plan sees it.
+func (s *Server) world(ctx context.Context) world {
+	return world{
+		dataSource: func(name types.NamespacedName) (*v1alpha1.DataSource, error) {
+			return find(ctx, s.o.Cache, name, &v1alpha1.DataSource{})
+		},
+		policies: func(namespace string) ([]v1alpha1.AccessPolicy, error) {
+			var list v1alpha1.AccessPolicyList
+			err := s.o.Cache.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+			return list.Items, err
+		},
+		secret: s.o.Secrets.Get,
+	}
+}
+
+// identify judges the caller's pod as the cache has it.
+func (s *Server) identify(ctx context.Context, c caller, established bool) (identity, error) {
+	pod, err := find(ctx, s.o.Cache, types.NamespacedName{Namespace: c.namespace, Name: c.pod}, &corev1.Pod{})
+	if err != nil {
+		return identity{}, unavailable(ReasonInternal, "the operator cannot read its cache: try again")
+	}
+	namespace, err := find(ctx, s.o.Cache, types.NamespacedName{Name: c.namespace}, &corev1.Namespace{})
+	if err != nil {
+		return identity{}, unavailable(ReasonInternal, "the operator cannot read its cache: try again")
+	}
+	return identify(c, pod, namespace, &s.o.Injection, established)
+}
+
+// find reads an object that is not to be changed; nil if there is none.
+func find[T client.Object](ctx context.Context, reader client.Reader, name types.NamespacedName, into T) (T, error) {
+	var none T
+	err := reader.Get(ctx, name, into, client.UnsafeDisableDeepCopy)
+	switch {
+	case apierrors.IsNotFound(err):
+		return none, nil
+	case err != nil:
+		return none, err
+	}
+	return into, nil
+}
+
+// Connect serves one sidecar, see the protocol.
+func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.ConnectRequest, sidecarv1alpha1.ConnectResponse]) error {
+	ctx := grpcStream.Context()
+	caller, id, err := s.admit(ctx)
+	if err != nil {
+		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
+		s.o.Log.Info("a stream was refused", "reason", reasonOf(err), "namespace", caller.namespace, "pod", caller.pod)
+		return err
+	}
+	log := s.o.Log.WithValues("namespace", id.pod.Namespace, "pod", id.pod.Name)
+	l := newLine(grpcStream, s, id)
+	hello, err := l.hello(ctx)
+	if err != nil {
+		return err
+	}
+	stream, err := s.hub.join(id)
+	if err != nil {
+		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
+		return err
+	}
+	log.V(1).Info("a sidecar has connected", "version", clip(hello.GetVersion(), 64), "revision", hello.GetRevision())
+	c := &conversation{
+		s: s, log: log, caller: caller, id: id, stream: stream, in: l.in, out: l.out,
+		ledger: newLedger(min(hello.GetRevision(), maxRevision)), began: time.Now(), held: hello.GetRevision() > 0,
+		seen: map[types.NamespacedName]*seen{}, told: map[types.NamespacedName]string{}, heard: map[types.NamespacedName]time.Time{},
+	}
+	var sending sync.WaitGroup
+	sending.Go(l.sendAll)
+	err = c.run(ctx)
+	l.finish(&sending)
+	s.left(c, err)
+	return err
+}
+
+// maxRevision bounds what a sidecar says that it holds: with more, revisions would
+// come to an end.
+const maxRevision = 1 << 62
+
+// left notes the end of a stream.
+func (s *Server) left(c *conversation, err error) {
+	reason := "Closed"
+	if err != nil {
+		reason = reasonOf(err)
+	}
+	s.metrics.ended.WithLabelValues(reason).Inc()
+	c.log.V(1).Info("a stream has ended", "reason", reason)
+	if !s.hub.leave(c.stream) && reason == ReasonReplaced {
+		return // the pod's other stream speaks for it
+	}
+	for name := range c.seen {
+		s.o.Sessions.Detach(c.who(name))
+	}
+}
+
+// admit finds out who calls.
+func (s *Server) admit(ctx context.Context) (caller, identity, error) {
+	token, r := bearer(ctx)
+	if r != nil {
+		return caller{}, identity{}, r
+	}
+	c, err := s.authenticator.authenticate(ctx, token)
+	if err != nil {
+		return caller{}, identity{}, err
+	}
+	id, err := s.identify(ctx, c, false)
+	return c, id, err
+}
