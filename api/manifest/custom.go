@@ -91,7 +91,10 @@ func (l *loader) metadata(at place, object map[string]any, names apivalidation.V
 	for _, path := range unknown {
 		l.problems.add(at, path, "is not a field of metadata: remove it, or look at its spelling and indentation")
 	}
-	if namespaced && meta.Namespace == "" {
+	switch {
+	case !namespaced:
+		meta.Namespace = "" // an API server ignores it
+	case meta.Namespace == "":
 		meta.Namespace = DefaultNamespace
 	}
 	for _, e := range apivalidation.ValidateObjectMeta(meta, namespaced, names, field.NewPath("metadata")) {
