@@ -3,6 +3,7 @@ package injection
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,8 +13,11 @@ import (
 
 // Settings are what the operator is configured with and every injected pod has in common.
 type Settings struct {
-	// Image of the proxy, as the operator is configured. Other images are not trusted with credentials.
+	// Image of the proxy, as the operator is configured. It is what pods are injected with.
 	Image string
+	// OlderImages are images of pods that were injected before, and are believed as well: those of the versions from
+	// which an upgrade is under way. No other image is trusted with credentials.
+	OlderImages []string
 	// PullPolicy of the image. Left out, IfNotPresent.
 	PullPolicy corev1.PullPolicy
 	// Operator is host:port of the operator's service for proxies.
@@ -29,6 +33,11 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("injection: the operator's address %q is not host:port", s.Operator)
 	}
 	return nil
+}
+
+// trusts reports whether a container with the image may be the proxy.
+func (s *Settings) trusts(image string) bool {
+	return image != "" && (image == s.Image || slices.Contains(s.OlderImages, image))
 }
 
 // DefaultResources are what a proxy asks for unless the operator or the pod says otherwise. It has no limit of CPU time:

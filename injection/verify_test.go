@@ -133,6 +133,17 @@ func exec() *corev1.Probe {
 	return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"cat"}}}}
 }
 
+func TestDuringAnUpgradePodsOfTheOlderImageAreBelieved(t *testing.T) {
+	newer := &Settings{Image: "proxy:v2", OlderImages: []string{settings.Image}, Operator: settings.Operator}
+	if _, err := Verify(injected(t), enabled, newer); err != nil {
+		t.Error(err)
+	}
+	newer.OlderImages = []string{"proxy:v0", ""}
+	if _, err := Verify(injected(t), enabled, newer); ReasonOf(err) != ReasonWrongImage {
+		t.Error(err)
+	}
+}
+
 func TestANamespaceThatIsNotOptedInHasNoInjectedPods(t *testing.T) {
 	for _, labels := range []map[string]string{nil, {NamespaceLabel: "disabled"}, {NamespaceLabel: ""}} {
 		if _, err := Verify(injected(t), labels, settings); ReasonOf(err) != ReasonNamespaceNotEnabled {

@@ -31,8 +31,20 @@ type rule struct {
 // bring their rows with them.
 var rules = []rule{
 	{
-		packages: "proxy", forbidden: []string{"controllers", "webhook", "api", "config", "k8s.io", "sigs.k8s.io"},
-		why: "the sidecar runs and is tested without a cluster, and stays small",
+		packages: "proxy", forbidden: []string{"controllers", "webhook", "api", "config", "k8s.io", "sigs.k8s.io"}, except: []string{"api/sidecar"},
+		why: "the sidecar runs and is tested without a cluster, and stays small; what it says to the operator is all that they share",
+	},
+	{
+		packages: "proxy/datasource", forbidden: []string{"api", "proxy/control", "proxy/server", "proxy/ship", "google.golang.org/grpc"},
+		why: "a data source is the same behind an operator and on a laptop",
+	},
+	{
+		packages: "proxy/control", forbidden: []string{"proxy/server", "proxy/ship", "proxy/sidecar", "proxy/config"},
+		why: "what the operator says is judged apart from what serves by it",
+	},
+	{
+		packages: "proxy/ship", forbidden: []string{"proxy/control", "proxy/protocol", "proxy/policy", "proxy/server"},
+		why: "recordings are files there, and the operator is an interface",
 	},
 	{
 		packages: "proxy", forbidden: []string{"local", "test", "hack"},
@@ -84,7 +96,7 @@ var rules = []rule{
 		why: "the catalog answers questions about names and numbers; whoever asks decides",
 	},
 	{
-		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record"},
+		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record", "proxy/datasource", "proxy/control"},
 		why: "listeners know pipelines, not what runs in them",
 	},
 	{
@@ -114,6 +126,26 @@ var rules = []rule{
 	{
 		packages: "controllers/session", forbidden: []string{"controllers", "authority", "injection", "google.golang.org/grpc"}, except: []string{"controllers/session"},
 		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
+	},
+	{
+		packages: "controllers/phase", forbidden: []string{"controllers", "authority", "injection"},
+		why: "the runner of steps knows no kind and nothing that steps look at",
+	},
+	{
+		packages: "controllers/census", forbidden: []string{"controllers", "authority"}, except: []string{"controllers/phase"},
+		why: "who has which generation is concluded from Sessions, however sidecars are spoken to",
+	},
+	{
+		packages: "controllers/datasource", forbidden: []string{"controllers/distribute", "controllers/session", "authority"},
+		why: "whether a data source can be used is found out at the data source, and what sidecars have from Sessions",
+	},
+	{
+		packages: "controllers/accesspolicy", forbidden: []string{"controllers/distribute", "controllers/session", "controllers/credential", "authority", "github.com/jackc"},
+		why: "whether a policy is in force is concluded from Sessions; no secret is needed for it",
+	},
+	{
+		packages: "controllers/trust", forbidden: []string{"authority", "controllers/credential", "controllers/distribute"},
+		why: "who copies certificates must not reach keys",
 	},
 	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
@@ -178,12 +210,20 @@ var owners = []owner{
 		why: "Rego is compiled in one place and evaluated in one place, each with cut-down capabilities",
 	},
 	{
-		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "test", "hack", "local"},
-		why: "everything else speaks to servers through session",
+		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "controllers/datasource", "test", "hack", "local"},
+		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does",
 	},
 	{
 		pkg: "github.com/spf13/cobra", by: []string{"cmd"},
 		why: "libraries take options, not flags",
+	},
+	{
+		pkg: module + "operator", by: []string{"cmd", "test", "hack"},
+		why: "it wires controllers and webhook into one process, which none of them may know",
+	},
+	{
+		pkg: "google.golang.org/grpc", by: []string{"api/sidecar", "proxy/control", "controllers", "cmd", "test"},
+		why: "one package at each end keeps the stream; nothing else in the sidecar speaks to the operator",
 	},
 	{
 		pkg: module + "local", by: []string{"cmd", "test", "hack"},

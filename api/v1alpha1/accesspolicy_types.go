@@ -329,7 +329,7 @@ type AccessPolicyStatus struct {
 
 // Enforcement counts sidecars that the policy concerns.
 type Enforcement struct {
-	// revision of the policy that sidecars have to acknowledge.
+	// revision is the metadata.generation of the policy that sidecars have to acknowledge.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Revision int64 `json:"revision"`

@@ -46,6 +46,8 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonSecretInvalid goes with ResolvedRefs=False: the Secret exists but lacks a key or holds no usable value.
 	ReasonSecretInvalid = "SecretInvalid"
+	// ReasonSecretForbidden goes with ResolvedRefs=False: nobody has allowed the operator to read the Secret.
+	ReasonSecretForbidden = "SecretForbidden"
 	// ReasonProgrammed goes with Programmed=True.
 	ReasonProgrammed = "Programmed"
 	// ReasonPending goes with Programmed or Enforced=Unknown while a revision is on its way.
@@ -70,4 +72,6 @@ const (
 	ReasonBypassPossible = "BypassPossible"
 	// ReasonNotProbed goes with Governed=Unknown.
 	ReasonNotProbed = "NotProbed"
+	// ReasonInternalError goes with Unknown of any condition: the operator itself failed, and tries again.
+	ReasonInternalError = "InternalError"
 )

@@ -33,7 +33,7 @@ const (
 	// ReasonPending means that the Secret has not been read yet.
 	ReasonPending = v1alpha1.ReasonPending
 	// ReasonForbidden means that the operator may not read the Secret.
-	ReasonForbidden = "SecretForbidden"
+	ReasonForbidden = v1alpha1.ReasonSecretForbidden
 )
 
 // Error says what is wrong with a Secret that a DataSource names.

@@ -35,7 +35,7 @@ func (j *job) resolve(lookup Sources) {
 		}
 		ds, found := lookup(namespace, name)
 		if !found {
-			j.addf(ReasonDataSource, field,
+			j.addf(ReasonDataSourceNotFound, field,
 				"write the name of one (kubectl get datasources -A), or create it and then the pod", "there is no DataSource %s", full)
 			continue
 		}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/tidewaiter/tidewaiter/operator"
+)
+
+// Calls to the API server that one replica makes: those of a cluster full of sidecars that connect anew.
+const (
+	callsPerSecond = 100
+	burstOfCalls   = 200
+)
+
+func newRun(errOut io.Writer) *cobra.Command {
+	var (
+		o                    operator.Options
+		kubeconfig, logLevel string
+	)
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the operator until SIGTERM",
+		Example: `  tidewaiter-operator run --proxy-image ghcr.io/tidewaiter/tidewaiter-proxy:v0.1.0
+
+  # keep what sidecars record, and refuse pods that bring a credential of their own
+  tidewaiter-operator run --proxy-image ghcr.io/tidewaiter/tidewaiter-proxy:v0.1.0 --recordings /var/lib/tidewaiter/recordings --strict`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.Log, err = newLog(errOut, logLevel); err != nil {
+				return err
+			}
+			if o.Config, err = clientConfig(kubeconfig); err != nil {
+				return err
+			}
+			klog.SetLogger(o.Log.WithName("client"))
+			return operator.Run(cmd.Context(), o)
+		},
+		DisableFlagsInUseLine: true,
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and the only one that is given credentials")
+	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
+	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
+	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
+	f.StringVar(&o.Replica, "replica", os.Getenv("POD_NAME"), "name of this replica's pod")
+	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
+	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
+	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
+	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
+	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
+	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
+	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator")
+	f.BoolVar(&o.OneReplica, "one-replica", false, "do not agree with other replicas on a leader")
+	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
+	f.StringVar(&logLevel, "log-level", "info", "info or debug")
+	return cmd
+}
+
+// newLog returns a log of JSON lines.
+func newLog(w io.Writer, level string) (logr.Logger, error) {
+	at := zapcore.InfoLevel
+	switch level {
+	case "info":
+	case "debug":
+		at = zapcore.DebugLevel
+	default:
+		return logr.Logger{}, fmt.Errorf("--log-level %q is neither info nor debug", level)
+	}
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeTime, encoding.TimeKey = zapcore.RFC3339NanoTimeEncoder, "time"
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	return zapr.NewLogger(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.AddSync(w), at))), nil
+}
+
+func clientConfig(file string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = file
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no API server to talk to: %w: set --kubeconfig", err)
+	}
+	config.QPS, config.Burst = callsPerSecond, burstOfCalls
+	config.UserAgent = "tidewaiter-operator/" + built()
+	return config, nil
+}

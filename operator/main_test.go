@@ -1,0 +1,9 @@
+package operator
+
+import (
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/test/postgrestest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }

@@ -1,0 +1,106 @@
+package operator
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/tidewaiter/tidewaiter/injection"
+)
+
+// Names that manifests, chart and operator agree on.
+const (
+	// Namespace that the operator runs in unless Options say otherwise.
+	Namespace = "tidewaiter-system"
+	// ServiceForSidecars is the Service in front of the distribution server.
+	ServiceForSidecars = "tidewaiter-operator"
+	// ServiceForWebhook is the Service that API servers ask.
+	ServiceForWebhook = "tidewaiter-webhook"
+	// LeaderLease is the Lease by which replicas agree who writes status.
+	LeaderLease = "tidewaiter-operator"
+	// WebhookConfiguration is the MutatingWebhookConfiguration whose caBundle the operator keeps.
+	WebhookConfiguration = "tidewaiter-injector"
+)
+
+// Options of an operator. The first group is required; what else is left out has a default.
+type Options struct {
+	// Config reaches the API server.
+	Config *rest.Config
+	// ProxyImage is what injection writes into pods, and the only image whose sidecars are given credentials.
+	ProxyImage string
+
+	// Namespace of the operator.
+	Namespace string
+	// Replica names this process among the replicas: its pod's name. Left out, nobody watches over it.
+	Replica string
+	// Sidecars and Webhook are host:port to serve at: :8443 and :9443.
+	Sidecars, Webhook string
+	// Health and Metrics are host:port to serve at, in clear text: :8081 and :8080. "0" serves none.
+	Health, Metrics string
+	// Names beside the Services' that clients know the two servers by: host names and IP addresses, for development.
+	Names []string
+	// OperatorAddress is what injected proxies are told: the Service's.
+	OperatorAddress string
+	// Recordings is the folder for what sidecars record; left out, it is not taken, and sidecars keep it.
+	Recordings string
+	// Strict refuses pods that have a credential of their own for what they are injected for.
+	Strict bool
+	// OneReplica leaves out the election of a leader.
+	OneReplica bool
+	// LeaseDuration of the leader: 15 s. Renewals and retries follow from it.
+	LeaseDuration time.Duration
+	// SidecarLease is how long a sidecar serves new connections without word from the operator: 60 s.
+	SidecarLease time.Duration
+	// Registerer gets the metrics beside the libraries' own: the registry that Metrics serves.
+	Registerer prometheus.Registerer
+	// Log gets everything.
+	Log logr.Logger
+}
+
+func (o *Options) defaults() error {
+	if o.Config == nil || o.ProxyImage == "" {
+		return errors.New("the operator needs the configuration of a client, and the image of the proxy: set --proxy-image")
+	}
+	o.Namespace = cmp.Or(o.Namespace, Namespace)
+	o.Sidecars, o.Webhook = cmp.Or(o.Sidecars, ":8443"), cmp.Or(o.Webhook, ":9443")
+	o.Health, o.Metrics = cmp.Or(o.Health, ":8081"), cmp.Or(o.Metrics, ":8080")
+	o.LeaseDuration = cmp.Or(o.LeaseDuration, 15*time.Second)
+	if o.Registerer == nil {
+		o.Registerer = metrics.Registry
+	}
+	if o.OperatorAddress == "" {
+		o.OperatorAddress = net.JoinHostPort(service(ServiceForSidecars, o.Namespace), portOf(injection.OperatorAddress))
+	}
+	if _, _, err := split(o.Webhook); err != nil {
+		return fmt.Errorf("--webhook-address %q: %w", o.Webhook, err)
+	}
+	return nil
+}
+
+// service is the name by which the certificate of a Service is verified.
+func service(name, namespace string) string { return name + "." + namespace + ".svc" }
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address) // a constant of ours
+	return port
+}
+
+func split(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, errors.New("the port must be a number from 1 to 65535")
+	}
+	return host, port, nil
+}

@@ -1,0 +1,9 @@
+package chart_test
+
+import (
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/test/kubetest"
+)
+
+func TestMain(m *testing.M) { kubetest.Main(m) }
