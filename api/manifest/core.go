@@ -8,37 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/apimachinery/pkg/util/validation"
 	kjson "sigs.k8s.io/json"
 )
-
-// secret adds a core/v1 Secret.
-func (l *loader) secret(at place, object map[string]any) {
-	before := len(l.problems)
-	meta := l.metadata(at, object, apivalidation.NameIsDNSSubdomain, true)
-	out := corev1.Secret{}
-	l.strict(at, object, &out)
-	for _, keys := range []map[string]any{mapping(object["data"]), mapping(object["stringData"])} {
-		for key := range keys {
-			if len(validation.IsConfigMapKey(key)) > 0 {
-				l.problems.add(at, "data", valueThen(key, "is not a key that a Secret can have: use letters, digits, '-', '_' and '.'"))
-			}
-		}
-	}
-	if len(l.problems) > before {
-		return
-	}
-	if out.Data == nil {
-		out.Data = make(map[string][]byte, len(out.StringData))
-	}
-	for key, value := range out.StringData {
-		out.Data[key] = []byte(value)
-	}
-	out.StringData = nil
-	out.ObjectMeta = *meta
-	l.set.Secrets = append(l.set.Secrets, out)
-	l.keep(at, kindSecret, meta.Namespace, meta.Name)
-}
 
 // namespace adds a core/v1 Namespace. Only its name and labels matter here.
 func (l *loader) namespace(at place, object map[string]any) {

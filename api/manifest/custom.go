@@ -65,8 +65,9 @@ func (l *loader) decode(at place, kind string, meta *metav1.ObjectMeta, object m
 		err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object, &out, true)
 		out.ObjectMeta = *meta
 		l.set.Policies = append(l.set.Policies, out)
-	default:
-		err = fmt.Errorf("kind %s has a schema but cannot be loaded", kind)
+	default: // what a cluster writes about itself: judged, and not used here
+		l.ignored(at, v1alpha1.GroupVersion.String(), kind)
+		return
 	}
 	if err != nil {
 		l.problems.add(at, "", err.Error())
@@ -91,7 +92,10 @@ func (l *loader) metadata(at place, object map[string]any, names apivalidation.V
 	for _, path := range unknown {
 		l.problems.add(at, path, "is not a field of metadata: remove it, or look at its spelling and indentation")
 	}
-	if namespaced && meta.Namespace == "" {
+	switch {
+	case !namespaced:
+		meta.Namespace = "" // an API server ignores it
+	case meta.Namespace == "":
 		meta.Namespace = DefaultNamespace
 	}
 	for _, e := range apivalidation.ValidateObjectMeta(meta, namespaced, names, field.NewPath("metadata")) {

@@ -50,7 +50,11 @@ func typeMessage(detail string) string {
 	if !found {
 		return detail
 	}
-	return fmt.Sprintf("must be of type %s, but is of type %s", want, strings.Trim(got, `"`))
+	got = strings.Trim(got, `"`)
+	if got == "float64" && strings.HasPrefix(want, "int") {
+		return "must be a whole number, and not a huge one"
+	}
+	return fmt.Sprintf("must be of type %s, but is of type %s", want, got)
 }
 
 func (s *kindSchema) notSupported(e *field.Error) string {

@@ -126,6 +126,19 @@ metadata: {name: report, namespace: shop}
 	}
 }
 
+func TestWhatAClusterWroteIsLeftOutWithAWarningToo(t *testing.T) {
+	set := mustParse(t, `
+apiVersion: tidewaiter.dev/v1alpha1
+kind: AccessDecision
+metadata: {name: never, namespace: data}
+spec: {requestRef: {name: drop-everything}, decision: Deny}
+`)
+	want := "shop.yaml:2: AccessDecision data/never (document 1): ignored: AccessDecision of tidewaiter.dev/v1alpha1 is not used here"
+	if len(set.Warnings) != 1 || set.Warnings[0] != want {
+		t.Errorf("warnings: got %q, want %q", set.Warnings, want)
+	}
+}
+
 func TestJSONWithTabsIsAManifestToo(t *testing.T) {
 	set := mustParse(t, "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Namespace\",\n\t\"metadata\": {\"name\": \"shop\"}\n}\n")
 	if len(set.Namespaces) != 1 {

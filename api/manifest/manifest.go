@@ -126,9 +126,13 @@ func (l *loader) object(at place, object map[string]any) {
 	case strings.HasPrefix(version, "kustomize.config.k8s.io/"):
 		return // settings of a tool that happen to lie in the folder, not an object
 	default:
-		l.set.Warnings = append(l.set.Warnings,
-			fmt.Sprintf("%s: ignored: %s of %s is not used here", at, kind, version))
+		l.ignored(at, version, kind)
 	}
+}
+
+// ignored warns that an object was left out.
+func (l *loader) ignored(at place, version, kind string) {
+	l.set.Warnings = append(l.set.Warnings, fmt.Sprintf("%s: ignored: %s of %s is not used here", at, kind, version))
 }
 
 func (l *loader) list(at place, object map[string]any) {

@@ -76,20 +76,30 @@ func compileDefinition(content []byte) (kind string, compiled *kindSchema, err e
 }
 
 // admit fills in defaults and returns the paths of fields that the schema does not know, and everything else that is
-// wrong. The object is changed: unknown fields are dropped, and so is status, which nobody may write this way.
+// wrong. The object is changed: unknown fields are dropped, and so is status, which nobody may write this way and of which only
+// the spelling is judged.
 func (s *kindSchema) admit(object map[string]any) (unknown []string, errs field.ErrorList) {
-	delete(object, "status")
 	unknown = pruning.PruneWithOptions(object, s.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
+	delete(object, "status")
 	defaulting.Default(object, s.structural)
 	defaulting.PruneNonNullableNullsWithoutDefaults(object, s.structural)
 
-	errs = append(errs, validation.ValidateCustomResource(nil, object, s.values)...)
+	errs = append(errs, located(validation.ValidateCustomResource(nil, object, s.values))...)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, object)...)
 	if blocksRules(errs) {
 		return unknown, errs
 	}
 	ruleErrs, _ := s.rules.Validate(context.Background(), nil, s.structural, object, nil, celconfig.RuntimeCELCostBudget)
 	return unknown, append(errs, ruleErrs...)
+}
+
+// located drops what the validator says twice, the second time without the field: that a number does not fit its format.
+func located(errs field.ErrorList) field.ErrorList {
+	nowhere := (*field.Path)(nil).String()
+	if !slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Field != nowhere }) {
+		return errs
+	}
+	return slices.DeleteFunc(errs, func(e *field.Error) bool { return e.Field == nowhere })
 }
 
 // blocksRules says whether CEL rules could fail for want of what they read. An API server does not run them then.

@@ -1,8 +1,9 @@
 // Package kubetest runs a real Kubernetes API server for tests and the demo: kube-apiserver with an etcd of its own, on free
 // loopback ports, with this repository's CustomResourceDefinitions, gone when the process that started it is gone.
 //
-// It is the API server alone. Nothing runs Pods, finishes the deletion of namespaces, collects garbage or makes service
-// accounts; what a test needs of that, [Server.CreateNamespace] and its like do in a controller's place.
+// It is the API server alone: nothing runs Pods, collects garbage, or aggregates the ClusterRoles view, edit and admin, which are
+// empty. In the place of the controllers, [Server] gives every namespace its default service account, and
+// [Server.DeleteNamespace] deletes what is in one.
 //
 // The package knows Kubernetes and where the definitions lie. It must not know Tidewaiter's types, operator or proxy, so that
 // everything may be tested with it.
@@ -18,10 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tidewaiter/tidewaiter/test/kubetest/assets"
 )
@@ -58,6 +57,7 @@ type Server struct {
 	log         *logTail
 	guard       *guard
 	environment *envtest.Environment
+	accounts    *accountant
 	users       sync.Mutex // envtest adds one at a time
 	stop        func() error
 }
@@ -73,9 +73,6 @@ func Start(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where nobody has said otherwise: without it controller-runtime complains of a missing logger in everybody's output.
-	log.SetLogger(logr.Discard())
-
 	s := &Server{BinDir: binDir, log: &logTail{out: options.Log}}
 	s.stop = sync.OnceValue(s.end)
 	if err := s.start(root, options); err != nil {
@@ -107,6 +104,9 @@ func (s *Server) start(root string, options Options) error {
 		return fmt.Errorf("starting a Kubernetes API server: %w\nthe end of its log:\n%s", err, s.log)
 	}
 	s.Webhooks = s.environment.WebhookInstallOptions
+	if s.accounts, err = startAccountant(s.Config); err != nil {
+		return err
+	}
 	s.KubeConfig, err = s.WriteKubeConfig("admin", s.Config)
 	return err
 }
@@ -148,6 +148,8 @@ func (s *Server) configure(flags map[string][]string) error {
 	// Without an advertised address it looks for the machine's own, and does not start where there is no network; a loopback
 	// address is taken only by a server that tells nobody of it.
 	server.Configure().Set("advertise-address", "127.0.0.1").Set("endpoint-reconciler-type", "none")
+	// envtest turns service accounts off for want of a controller; with one, Pods are what they are in a cluster.
+	server.Configure().Disable("disable-admission-plugins")
 	for name, values := range flags {
 		if len(values) == 0 {
 			server.Configure().Disable(name)
@@ -172,6 +174,9 @@ func (s *Server) Stop() error { return s.stop() }
 
 // end stops kube-apiserver before etcd, without which it would not end.
 func (s *Server) end() error {
+	if s.accounts != nil {
+		s.accounts.stop()
+	}
 	var err error
 	if s.environment != nil {
 		err = s.environment.Stop()

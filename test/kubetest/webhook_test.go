@@ -18,7 +18,7 @@ import (
 func TestAWebhookOnThisMachineIsAsked(t *testing.T) {
 	none, path := admissionregistrationv1.SideEffectClassNone, "/judge"
 	fail := admissionregistrationv1.Fail
-	server, err := Start(Options{Webhooks: envtest.WebhookInstallOptions{
+	server := startOwn(t, Options{Webhooks: envtest.WebhookInstallOptions{
 		ValidatingWebhooks: []*admissionregistrationv1.ValidatingWebhookConfiguration{{
 			ObjectMeta: metav1.ObjectMeta{Name: "judge"},
 			Webhooks: []admissionregistrationv1.ValidatingWebhook{{
@@ -35,18 +35,10 @@ func TestAWebhookOnThisMachineIsAsked(t *testing.T) {
 			}},
 		}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
 	judge := serve(t, server, path)
 	defer judge.Close()
 	namespace := server.NewNamespace(t, nil)
-	_, err = clientFor(t, server.Config).CoreV1().Pods(namespace).Create(t.Context(), plainPod("one"), metav1.CreateOptions{})
+	_, err := clientFor(t, server.Config).CoreV1().Pods(namespace).Create(t.Context(), plainPod("one"), metav1.CreateOptions{})
 	if err == nil || !strings.Contains(err.Error(), "not on this ship") {
 		t.Errorf("the Pod was created: %v", err)
 	}

@@ -118,6 +118,7 @@ type cache struct {
 	dir     string
 	version string // of Kubernetes: v1.37.2
 	built   string // the folder of this version's build, whether it is there or not
+	index   string // where setup-envtest asks what is offered; "" is its own choice
 }
 
 var kubernetes = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v[0-9]+\.[0-9]+\.[0-9]+)$`)

@@ -3,11 +3,13 @@ package assets
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +18,13 @@ import (
 // clone makes a folder that looks like a clone of the repository, with an empty cache, and works in it.
 func clone(t *testing.T) *cache {
 	t.Helper()
-	goCache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // which would go with HOME
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(name, strings.TrimSpace(string(value)))
 	}
-	t.Setenv("GOCACHE", strings.TrimSpace(string(goCache))) // which would go with the folder of caches
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "go.mod"), module+"\ngo 1.26.0\n")
 	write(t, filepath.Join(dir, "hack/kube/go.mod"), "module somewhere\n\nrequire (\n\tk8s.io/kubernetes v1.37.2\n)\n")
@@ -212,6 +216,20 @@ func TestABuildIsOneProgramByItsThreeNames(t *testing.T) {
 	dir, err := c.build(t.Context(), &told)
 	if err != nil || dir != c.built || c.find() != dir {
 		t.Fatalf("got %q, %v; found is %q", dir, err, c.find())
+	}
+	old := filepath.Join(c.dir, "v1.30.0-0")
+	for i := range maxBuilds {
+		other := filepath.Join(c.dir, fmt.Sprintf("v1.30.0-%d", i))
+		fill(t, other, "etcd")
+		if err := os.Chtimes(other, time.Time{}, time.Now().Add(time.Duration(i-100)*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.removeOld(); err != nil || c.find() != dir {
+		t.Errorf("removing the oldest: %v; found is %q", err, c.find())
+	}
+	if left, _ := filepath.Glob(filepath.Join(c.dir, "v*")); len(left) != maxBuilds || slices.Contains(left, old) {
+		t.Errorf("left are %q", left)
 	}
 	if text := told.String(); !strings.Contains(text, "building etcd, kube-apiserver and kubectl v1.37.2") || !strings.Contains(text, "packages compiled") {
 		t.Errorf("told: %s", text)

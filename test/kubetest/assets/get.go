@@ -3,6 +3,7 @@ package assets
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,8 +31,11 @@ func (c *cache) download(ctx context.Context, progress io.Writer) (string, error
 	if err != nil {
 		return "", err
 	}
-	version := c.minor() + ".x"
-	offered, err := c.output(ctx, indexPatience, tool, "list", version, "--bin-dir", c.downloads())
+	version, from := c.minor()+".x", []string{"--bin-dir", c.downloads()}
+	if c.index != "" {
+		from = append(from, "--index", c.index)
+	}
+	offered, err := c.output(ctx, indexPatience, tool, append([]string{"list", version}, from...)...)
 	if err != nil {
 		return "", err
 	}
@@ -38,7 +43,7 @@ func (c *cache) download(ctx context.Context, progress io.Writer) (string, error
 		return "", errors.New("it is not offered for download")
 	}
 	_, _ = fmt.Fprintf(progress, "kube-assets: downloading etcd, kube-apiserver and kubectl %s\n", version)
-	dir, err := c.output(ctx, downloadPatience, tool, "use", version, "--print", "path", "--bin-dir", c.downloads())
+	dir, err := c.output(ctx, downloadPatience, tool, append([]string{"use", version, "--print", "path"}, from...)...)
 	if err != nil {
 		return "", err
 	}
@@ -113,7 +118,30 @@ func (c *cache) build(ctx context.Context, progress io.Writer) (string, error) {
 	if err := errors.Join(os.RemoveAll(c.built), os.Rename(dir, c.built)); err != nil {
 		return "", err
 	}
-	return c.built, nil
+	return c.built, c.removeOld()
+}
+
+// maxBuilds is how many builds are kept: of this version, and of other branches. Each has 130 MB.
+const maxBuilds = 4
+
+// removeOld removes all but the newest builds.
+func (c *cache) removeOld() error {
+	builds, err := filepath.Glob(filepath.Join(c.dir, "v*-*"))
+	if err != nil {
+		return err
+	}
+	age := func(dir string) time.Duration {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return 0
+		}
+		return time.Since(info.ModTime())
+	}
+	slices.SortFunc(builds, func(a, b string) int { return cmp.Compare(age(a), age(b)) })
+	for _, dir := range builds[min(len(builds), maxBuilds):] {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }
 
 func (c *cache) compile(ctx context.Context, output string, progress io.Writer) error {
