@@ -11,7 +11,7 @@ const before = `<!-- Code generated from webhook/annotation; DO NOT EDIT. go tes
 # Annotations
 
 What the author of a pod may write, in the pod's metadata (for Deployments and their like: in the template's). They count in
-namespaces labelled ` + "`%s=%s`" + `; elsewhere a pod with them is refused, never silently left without its sidecar. An
+namespaces labeled ` + "`%s=%s`" + `; elsewhere a pod with them is refused, never silently left without its sidecar. An
 annotation of ` + "`%s`" + ` that is not listed here is refused too.
 
 | annotation | value | default | bounds |
