@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -33,9 +34,8 @@ import (
 // cluster is a real API server with our configurations and policies, asking a webhook in this process.
 type cluster struct {
 	*kubetest.Server
-	client  client.Client
-	took    *durations
-	webhook func() // stops it
+	client client.Client
+	took   *durations
 }
 
 const patience = 60 * time.Second
@@ -112,7 +112,7 @@ func (c *cluster) serve(ctx context.Context, config *rest.Config, scheme *runtim
 		Host: c.Webhooks.LocalServingHost, Port: c.Webhooks.LocalServingPort, CertDir: c.Webhooks.LocalServingCertDir,
 	})
 	server.Register(PodPath, c.took.measure(&webhook.Admission{Handler: pods}))
-	ctx, c.webhook = context.WithCancel(ctx)
+	server.Register(laterPath, &webhook.Admission{Handler: admission.HandlerFunc(later)})
 	go func() { _ = objects.Start(ctx) }()
 	go func() { _ = server.Start(ctx) }()
 	return eventually(func() error { return errors.Join(pods.Ready(nil), server.StartedChecker()(&http.Request{})) })
