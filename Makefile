@@ -10,8 +10,9 @@ MAKEFLAGS += --no-print-directory
 
 GO       ?= go
 TOOL     := $(GO) tool -modfile=hack/tools/go.mod
+BUF      := $(GO) tool -modfile=hack/tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
-MODULES  := . hack/kube hack/tools hack/tools/lint
+MODULES  := . hack/kube hack/tools hack/tools/buf hack/tools/lint
 FUZZTIME ?= 10m
 ARGS     ?=
 
@@ -27,9 +28,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: ## regenerate deepcopy functions and CRDs from api/
+generate: ## regenerate deepcopy functions, CRDs and protobuf from api/
 	$(TOOL) controller-gen object paths=./api/v1alpha1
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd/bases
+	$(BUF) lint
+	$(BUF) format -w
+	$(BUF) generate
 
 .PHONY: fmt
 fmt: ## format all Go code (gofumpt)

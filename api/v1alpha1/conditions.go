@@ -16,6 +16,14 @@ const (
 	ConditionReachable = "Reachable"
 	// ConditionGoverned says whether a probe proved that nothing but a sidecar reaches the data (DataSource).
 	ConditionGoverned = "Governed"
+	// ConditionApproved says that an AccessRequest has the approvals that it needs.
+	ConditionApproved = "Approved"
+	// ConditionDenied says that an AccessRequest was denied.
+	ConditionDenied = "Denied"
+	// ConditionExpired says that an AccessRequest got no answer in time.
+	ConditionExpired = "Expired"
+	// ConditionWithdrawn says that whoever waited for an AccessRequest is gone.
+	ConditionWithdrawn = "Withdrawn"
 )
 
 // Reasons. One name is shared by condition, event, metric label and log line.

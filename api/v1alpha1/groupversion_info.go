@@ -1,5 +1,6 @@
-// Package v1alpha1 is the API that owners of data write: DataSource says what is protected and how it is reached,
-// AccessPolicy says who may do what with it.
+// Package v1alpha1 is the API: owners of data write DataSource, which says what is protected and how it is reached, and
+// AccessPolicy, which says who may do what with it; the operator writes Session, one for each injected pod and DataSource;
+// AccessRequest and AccessDecision are the questions to people, and their answers.
 //
 // It holds declarations only: fields, bounds, defaults and the rules by which an API server refuses a wrong object.
 // It must not know controllers, sidecars, wire protocols or clients, and must not read files or the network; so
@@ -28,7 +29,7 @@ var (
 	// SchemeBuilder collects the functions that add this version's kinds to a scheme.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 
-	// AddToScheme adds DataSource, AccessPolicy and their lists to a scheme.
+	// AddToScheme adds the kinds of this version and their lists to a scheme.
 	AddToScheme = SchemeBuilder.AddToScheme
 )
 
@@ -36,6 +37,9 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&DataSource{}, &DataSourceList{},
 		&AccessPolicy{}, &AccessPolicyList{},
+		&Session{}, &SessionList{},
+		&AccessRequest{}, &AccessRequestList{},
+		&AccessDecision{}, &AccessDecisionList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
