@@ -3,6 +3,8 @@ package injection
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,8 +14,11 @@ import (
 
 // Settings are what the operator is configured with and every injected pod has in common.
 type Settings struct {
-	// Image of the proxy, as the operator is configured. Other images are not trusted with credentials.
+	// Image of the proxy, as the operator is configured. It is what pods are injected with.
 	Image string
+	// OlderImages are images of pods that were injected before, and are believed as well: those of the versions from
+	// which an upgrade is under way. No other image is trusted with credentials.
+	OlderImages []string
 	// PullPolicy of the image. Left out, IfNotPresent.
 	PullPolicy corev1.PullPolicy
 	// Operator is host:port of the operator's service for proxies.
@@ -29,6 +34,26 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("injection: the operator's address %q is not host:port", s.Operator)
 	}
 	return nil
+}
+
+// trusts reports whether a container with the image may be the proxy.
+func (s *Settings) trusts(image string) bool {
+	return image != "" && (image == s.Image || slices.Contains(s.OlderImages, image))
+}
+
+// nativeSince is the minor version of Kubernetes 1 that serves native sidecars without having to be told to (KEP-753).
+const nativeSince = 29
+
+// ServesNativeSidecars judges an API server's version, as it tells it: major "1", minor "37" or "37+". A version that
+// cannot be read serves none.
+func ServesNativeSidecars(major, minor string) bool {
+	one, err := strconv.Atoi(major)
+	if err != nil {
+		return false
+	}
+	digits, _, _ := strings.Cut(minor, "+")
+	n, err := strconv.Atoi(digits)
+	return err == nil && (one > 1 || one == 1 && n >= nativeSince)
 }
 
 // DefaultResources are what a proxy asks for unless the operator or the pod says otherwise. It has no limit of CPU time:

@@ -48,7 +48,7 @@ const recreate = "delete the pod and let its controller create it again"
 func Verify(pod *corev1.Pod, namespaceLabels map[string]string, s *Settings) (*Status, error) {
 	if namespaceLabels[NamespaceLabel] != NamespaceEnabled {
 		return nil, refuse(ReasonNamespaceNotEnabled, "metadata.namespace",
-			fmt.Sprintf("%s is not labelled %s=%s", pod.Namespace, NamespaceLabel, NamespaceEnabled), "label the namespace")
+			fmt.Sprintf("%s is not labeled %s=%s", pod.Namespace, NamespaceLabel, NamespaceEnabled), "label the namespace")
 	}
 	text, annotated := pod.Annotations[StatusAnnotation]
 	if pod.Labels[InjectedLabel] != Injected || !annotated {
@@ -85,7 +85,7 @@ func verifyContainer(pod *corev1.Pod, s *Settings, status *Status) error {
 	if total := len(named(pod.Spec.InitContainers)) + len(named(pod.Spec.Containers)); total != 1 || len(found) != 1 {
 		return refuse(ReasonAltered, field, fmt.Sprintf("is not there once and nowhere else (%d there, %d in all)", len(found), total), recreate)
 	}
-	if found[0].Image != s.Image {
+	if !s.trusts(found[0].Image) {
 		return refuse(ReasonWrongImage, field+".image",
 			fmt.Sprintf("%.256q, where the operator is configured with %q", found[0].Image, s.Image), recreate)
 	}
@@ -115,6 +115,9 @@ const apiTokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 // service meshes make them, but must not run programs in the container.
 func DifferentContainer(got *corev1.Container, s *Settings, status *Status) string {
 	want := Container(s, status)
+	if s.trusts(got.Image) {
+		want.Image = got.Image
+	}
 	have := *got.DeepCopy()
 	have.Resources, want.Resources = corev1.ResourceRequirements{}, corev1.ResourceRequirements{}
 	have.ResizePolicy, want.ResizePolicy = nil, nil

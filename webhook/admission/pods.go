@@ -63,13 +63,46 @@ func (p *Pods) Ready(*http.Request) error { return p.objects.Ready() }
 // Handle answers one request. Whatever goes wrong, the pod is not created.
 func (p *Pods) Handle(ctx context.Context, request admission.Request) admission.Response {
 	begin := time.Now()
-	result, err := p.decide(ctx, &request)
+	result, err := p.decideWhenKnown(ctx, &request)
 	p.metrics.observe(result, err, time.Since(begin))
 	if err != nil {
 		return refusal(err)
 	}
 	return answer(result)
 }
+
+// How long a pod may wait for what it names, and how often is looked: objects that are applied together with it reach the
+// operator's caches some milliseconds after the API server has them.
+const (
+	lag  = 500 * time.Millisecond
+	look = 50 * time.Millisecond
+)
+
+// decideWhenKnown decides again while the reason for a refusal may be that the caches are behind.
+func (p *Pods) decideWhenKnown(ctx context.Context, request *admission.Request) (*inject.Result, error) {
+	deadline := time.Now().Add(lag)
+	for {
+		result, err := p.decide(ctx, request)
+		if !perhapsBehind(err) || time.Now().After(deadline) {
+			return result, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(look):
+		}
+	}
+}
+
+func perhapsBehind(err error) bool {
+	var denial *inject.Denial
+	if errors.As(err, &denial) {
+		return denial.Reason == inject.ReasonDataSourceNotFound || denial.Reason == inject.ReasonNamespaceNotEnabled
+	}
+	return errors.Is(err, errUnknownNamespace)
+}
+
+var errUnknownNamespace = errors.New("its namespace is not known yet; try again")
 
 var errUnexpected = errors.New("the MutatingWebhookConfiguration sends what this webhook is not for: it takes the creation of pods")
 
@@ -86,7 +119,7 @@ func (p *Pods) decide(ctx context.Context, request *admission.Request) (*inject.
 		return nil, err
 	}
 	if !found {
-		return nil, &unavailable{fmt.Errorf("namespace %s is not known yet; try again", request.Namespace)}
+		return nil, &unavailable{fmt.Errorf("pod of namespace %s: %w", request.Namespace, errUnknownNamespace)}
 	}
 	// An error is not the same as "there is none": the pod is refused for it, and the message says so.
 	var failed error

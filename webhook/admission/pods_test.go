@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -24,6 +25,7 @@ import (
 // memory is a cluster of one namespace, shop, and one DataSource, data/orders.
 type memory struct {
 	notReady, broken error
+	hidden           int // how often everything is not there yet
 }
 
 func (m *memory) Ready() error { return m.notReady }
@@ -31,6 +33,9 @@ func (m *memory) Ready() error { return m.notReady }
 func (m *memory) DataSource(_ context.Context, namespace, name string) (*v1alpha1.DataSource, error) {
 	if m.broken != nil {
 		return nil, m.broken
+	}
+	if m.hidden--; m.hidden >= 0 {
+		return nil, nil
 	}
 	if namespace != "data" || name != "orders" {
 		return nil, nil
@@ -100,6 +105,19 @@ func TestAPodThatAsksIsAnsweredWithAPatchAndWarnings(t *testing.T) {
 	count(t, registry, "injected")
 }
 
+func TestADataSourceThatIsAppliedWithThePodIsWaitedFor(t *testing.T) {
+	pods, _ := handler(t, &memory{hidden: 2})
+	if got := pods.Handle(t.Context(), request("data/orders")); !got.Allowed {
+		t.Errorf("%+v", got.Result)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	begin := time.Now()
+	if got := pods.Handle(ctx, request("data/ordesr")); got.Allowed || time.Since(begin) > lag {
+		t.Errorf("after the API server has hung up: %+v", got)
+	}
+}
+
 func TestADryRunIsAnsweredInTheSameWay(t *testing.T) {
 	pods, _ := handler(t, &memory{})
 	yes, asked := true, request("data/orders")
@@ -126,7 +144,7 @@ func TestWhateverGoesWrongThePodIsNotCreated(t *testing.T) {
 		metric  string
 	}{
 		"not ready":         {memory{notReady: errNotRead}, request("data/orders"), http.StatusServiceUnavailable, "has not read", "unavailable"},
-		"unknown namespace": {memory{}, elsewhere, http.StatusServiceUnavailable, "namespace new is not known yet", "unavailable"},
+		"unknown namespace": {memory{}, elsewhere, http.StatusServiceUnavailable, "pod of namespace new: its namespace is not known yet", "unavailable"},
 		"a broken cache":    {memory{broken: errors.New("no informer")}, request("data/orders"), http.StatusInternalServerError, "no informer", "error"},
 		"an update":         {memory{}, update, http.StatusInternalServerError, "takes the creation of pods", "error"},
 		"another resource":  {memory{}, other, http.StatusInternalServerError, "takes the creation of pods", "error"},

@@ -7,6 +7,7 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +32,7 @@ type Settings struct {
 	// NativeSidecars says that the API server and the nodes serve native sidecars (Kubernetes 1.29 and later). Where they
 	// do not, the field that makes one is dropped silently, and the pod would hang forever.
 	NativeSidecars bool
-	// Strict refuses what is otherwise warned of: signs that the pod has a credential of its own.
+	// Strict refuses what is otherwise warned of.
 	Strict bool
 }
 
@@ -67,7 +68,9 @@ const (
 	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
 	// ReasonNamespaceNotEnabled is a namespace that is not opted in.
 	ReasonNamespaceNotEnabled Reason = "NamespaceNotEnabled"
-	// ReasonDataSource is a DataSource that is not there, unusable, or not for this namespace.
+	// ReasonDataSourceNotFound is a DataSource that is not there.
+	ReasonDataSourceNotFound Reason = "DataSourceNotFound"
+	// ReasonDataSource is a DataSource that is unusable, or not for this namespace.
 	ReasonDataSource Reason = "DataSource"
 	// ReasonNoSidecar is a pod in which no kind of sidecar can work.
 	ReasonNoSidecar Reason = "NoSidecar"
@@ -77,8 +80,8 @@ const (
 	ReasonReachesProxy Reason = "ReachesProxy"
 	// ReasonAltered is a pod that brings parts of an injection along which are not as they would be written.
 	ReasonAltered Reason = "AlteredInjection"
-	// ReasonCredential is, in strict mode, a pod with signs of a credential of its own.
-	ReasonCredential Reason = "Credential"
+	// ReasonStrict is, in strict mode, what is otherwise warned of: signs of a credential, or of a way to the proxy.
+	ReasonStrict Reason = "Strict"
 )
 
 // Denial is why a pod is refused.
@@ -172,8 +175,24 @@ func Pod(raw []byte, ns Namespace, sources Sources, s *Settings) (*Result, error
 		}
 		return &Result{}, nil
 	}
+	if err := d.nameless(&pod); err != nil {
+		return nil, err
+	}
 	j := &job{pod: &pod, ns: ns, settings: s, options: &options, denials: &d}
 	return j.run(sources)
+}
+
+// nameless refuses what the API server would refuse later, and what a patch could not be made for.
+func (d *denials) nameless(pod *corev1.Pod) error {
+	if len(pod.Spec.Containers) == 0 {
+		d.addf(ReasonInvalidPod, "spec.containers", "add one", "is empty")
+	}
+	for _, c := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
+		if c.Name == "" {
+			d.addf(ReasonInvalidPod, "spec.containers", "name it", "there is a container without a name")
+		}
+	}
+	return d.err(nil)
 }
 
 // unclaimed refuses pods that have what only injection writes, without asking for injection.
