@@ -1,25 +1,16 @@
 package local
 
 import (
-	"context"
 	"crypto/ed25519"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/api/manifest"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
-	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/policy"
 )
-
-// gate is the decider of a data source, with a bar in front for when the subject may no longer attach: a bundle cannot say
-// that, since none is made for whoever is not attached.
-type gate struct {
-	*policy.Decider
-	barred atomic.Bool
-}
 
 // bundleLifetime is how long a bundle may be decided by. Whoever compiles it is also who uses it, so there is nothing to
 // lose touch with; it only has to outlive the process.
@@ -48,8 +39,8 @@ func (s signer) bundle(set *manifest.Set, ds *v1alpha1.DataSource, subject compi
 }
 
 // newGate returns a decider by the set's policies, at revision 1.
-func (s signer) newGate(set *manifest.Set, ds *v1alpha1.DataSource, subject compile.Subject) (*gate, error) {
-	g := &gate{Decider: policy.NewDecider(policy.Options{PublicKey: s.public, Audience: compile.AudienceLocal, Deadline: evaluationDeadline})}
+func (s signer) newGate(set *manifest.Set, ds *v1alpha1.DataSource, subject compile.Subject) (*datasource.Gate, error) {
+	g := datasource.NewGate(policy.Options{PublicKey: s.public, Audience: compile.AudienceLocal, Deadline: evaluationDeadline})
 	raw, err := s.bundle(set, ds, subject, 1)
 	if err != nil {
 		return nil, err
@@ -57,13 +48,8 @@ func (s signer) newGate(set *manifest.Set, ds *v1alpha1.DataSource, subject comp
 	return g, g.Use(raw)
 }
 
-// Decide refuses while the bar is down, and otherwise asks the bundle in force.
-func (g *gate) Decide(ctx context.Context, id access.Identity, op *access.Operation) (access.Decision, error) {
-	if g.barred.Load() {
-		return access.Decision{
-			Reason: fmt.Sprintf("Namespace %s may no longer attach to DataSource %s.", id.Namespace, op.DataSource),
-			Hint:   fmt.Sprintf("Ask the owner of DataSource %s to select it in spec.allowedNamespaces.", op.DataSource),
-		}, nil
-	}
-	return g.Decider.Decide(ctx, id, op)
+// bar refuses everything of a subject that may no longer attach.
+func bar(g *datasource.Gate, dataSource string, subject compile.Subject) {
+	g.Bar(fmt.Sprintf("Namespace %s may no longer attach to DataSource %s.", subject.Namespace, dataSource),
+		fmt.Sprintf("Ask the owner of DataSource %s to select it in spec.allowedNamespaces.", dataSource))
 }

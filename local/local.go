@@ -20,6 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/api/manifest"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
+	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/proxy/server"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -51,7 +52,7 @@ type Options struct {
 // Proxy is a running data path. Its methods are safe for concurrent use.
 type Proxy struct {
 	server    *server.Server
-	observer  *observer
+	metrics   *server.Metrics
 	tally     *tally
 	signer    signer
 	subject   compile.Subject
@@ -77,8 +78,8 @@ func Start(ctx context.Context, o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{server: server.New(o.Server), subject: o.Subject, tally: &tally{}, done: make(chan struct{}), revision: 1}
-	p.observer = &observer{Metrics: server.NewMetrics(), tally: p.tally}
+	p := &Proxy{server: server.New(o.Server), metrics: server.NewMetrics(), subject: o.Subject, done: make(chan struct{}), revision: 1}
+	p.tally = &tally{Tally: datasource.NewTally(p.metrics, nil)}
 	if p.signer, err = newSigner(); err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (p *Proxy) listen(ctx context.Context, o Options) error {
 			}
 		}
 		for _, ln := range listeners {
-			all[ln] = s.pipeline
+			all[ln] = s.source.Pipeline()
 		}
 		if err != nil {
 			for ln := range all {
@@ -199,7 +200,7 @@ func (p *Proxy) listen(ctx context.Context, o Options) error {
 
 func (p *Proxy) closeSources() {
 	for _, s := range p.sources {
-		s.protocol.Close()
+		s.source.Close()
 	}
 }
 
@@ -217,7 +218,7 @@ func (p *Proxy) Endpoint(dataSource string) (Endpoint, error) {
 }
 
 // Handler serves /healthz, /readyz and /metrics.
-func (p *Proxy) Handler() http.Handler { return p.server.Handler(p.observer.Metrics) }
+func (p *Proxy) Handler() http.Handler { return p.server.Handler(p.metrics) }
 
 // Done is closed when the proxy has ended: every session is over and every recording complete.
 func (p *Proxy) Done() <-chan struct{} { return p.done }

@@ -53,16 +53,16 @@ func (p *Proxy) Replace(set *manifest.Set) error {
 // is more generous than both sets.
 func (p *Proxy) enforce(bundles [][]byte) error {
 	for i, raw := range bundles {
-		g := p.sources[i].gate
+		g, name := p.sources[i].gate, p.sources[i].Name
 		if raw == nil {
-			g.barred.Store(true)
+			bar(g, name, p.subject)
 			continue
 		}
 		if err := g.Use(raw); err != nil {
-			g.barred.Store(true) // our own bundle was refused: a defect, and no reason to go on by the old one
-			return fmt.Errorf("DataSource %s: %w", p.sources[i].Name, err)
+			bar(g, name, p.subject) // our own bundle was refused: a defect, and no reason to go on by the old one
+			return fmt.Errorf("DataSource %s: %w", name, err)
 		}
-		g.barred.Store(false)
+		g.Lift()
 	}
 	return nil
 }

@@ -54,49 +54,38 @@ func (v vault) value(field, name, key string) ([]byte, error) {
 	return value, nil
 }
 
-// dialer connects to the data source, with the credential given or, where that is nil, the Secret's.
-func (v vault) dialer(credential *session.Credential) (*upstream.Dialer, error) {
+// target is where the data source is.
+func (v vault) target() (upstream.Options, error) {
 	pg := v.ds.Spec.Postgres
 	if pg == nil {
-		return nil, fmt.Errorf("DataSource %s: spec.postgres is not set: add host and database", nameOf(v.ds))
+		return upstream.Options{}, fmt.Errorf("DataSource %s: spec.postgres is not set: add host and database", nameOf(v.ds))
 	}
 	o := upstream.Options{Host: pg.Host, Port: uint16(pg.Port), Database: pg.Database, Mode: upstream.Mode(pg.TLS.Mode)}
 	var err error
 	if ref := pg.TLS.CASecretRef; ref != nil {
 		if o.CA, err = v.value("spec.postgres.tls.caSecretRef", string(ref.Name), ref.Key); err != nil {
-			return nil, err
+			return upstream.Options{}, err
 		}
 	}
 	if ref := pg.TLS.ClientCertSecretRef; ref != nil {
-		if o.ClientCertificate, o.ClientKey, err = v.pair("spec.postgres.tls.clientCertSecretRef", string(ref.Name)); err != nil {
-			return nil, err
-		}
+		o.ClientCertificate, o.ClientKey, err = v.pair("spec.postgres.tls.clientCertSecretRef", string(ref.Name))
 	}
-	d, err := upstream.New(o)
-	if err != nil {
-		return nil, fmt.Errorf("DataSource %s: spec.postgres.tls: %w", nameOf(v.ds), err)
-	}
-	if credential == nil {
-		if credential, err = v.credential(); err != nil {
-			return nil, err
-		}
-	}
-	d.Use(*credential)
-	return d, nil
+	return o, err
 }
 
-func (v vault) credential() (*session.Credential, error) {
+// credential is the one given or, where that is nil, the Secret's.
+func (v vault) credential(given *session.Credential) (session.Credential, error) {
+	if given != nil {
+		return *given, nil
+	}
 	const field = "spec.credentials.secretRef"
 	name := string(v.ds.Spec.Credentials.SecretRef.Name)
 	user, err := v.value(field, name, v1alpha1.CredentialUsernameKey)
 	if err != nil {
-		return nil, err
+		return session.Credential{}, err
 	}
 	password, err := v.value(field, name, v1alpha1.CredentialPasswordKey)
-	if err != nil {
-		return nil, err
-	}
-	return &session.Credential{User: string(user), Password: string(password)}, nil
+	return session.Credential{User: string(user), Password: string(password)}, err
 }
 
 // pair returns certificate and key of a Secret of type kubernetes.io/tls.
@@ -108,8 +97,8 @@ func (v vault) pair(field, name string) (certificate, key []byte, err error) {
 	return certificate, key, err
 }
 
-// clientTLS is what clients are offered; nil means that there is no certificate.
-func (v vault) clientTLS() (*tls.Config, error) {
+// certificate is shown to clients; nil means that there is none.
+func (v vault) certificate() (*tls.Certificate, error) {
 	ref := v.ds.Spec.Listen.TLSSecretRef
 	if ref == nil {
 		return nil, nil
@@ -123,7 +112,7 @@ func (v vault) clientTLS() (*tls.Config, error) {
 	if err != nil { // the cause could quote the key
 		return nil, fmt.Errorf("DataSource %s: %s: tls.crt and tls.key of Secret %s/%s are not a PEM certificate and its key", nameOf(v.ds), field, v.ds.Namespace, ref.Name)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	return &pair, nil
 }
 
 // maskKey derives the key of the strategy Hash, see MaskKeyKey. The data source's name goes into it, so that hashes of

@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
 	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/identity"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
@@ -26,8 +27,9 @@ type Source struct {
 	// Identity is the subject as decisions see it.
 	Identity access.Identity
 
-	gate *gate
-	spec *v1alpha1.DataSource
+	gate   *datasource.Gate
+	config datasource.Config
+	spec   *v1alpha1.DataSource
 }
 
 func nameOf(ds *v1alpha1.DataSource) string { return ds.Namespace + "/" + ds.Name }
@@ -63,14 +65,13 @@ func namesOf(all []*v1alpha1.DataSource) string {
 // source makes the parts of one data source and puts its first bundle in force.
 func (s signer) source(o Options, ds *v1alpha1.DataSource) (*Source, error) {
 	out := &Source{Name: nameOf(ds), Identity: identityOf(o.Subject), spec: ds}
-	keep := vault{set: o.Set, ds: ds}
-	dialer, err := keep.dialer(o.Credential)
-	if err != nil {
+	var err error
+	if out.config, err = configOf(o, ds); err != nil {
 		return nil, err
 	}
-	out.Dialer = dialer
-	if out.Settings, err = settings(ds, keep); err != nil {
-		return nil, err
+	out.Settings = out.config.Settings
+	if out.Dialer, err = out.config.Dialer(); err != nil {
+		return nil, fmt.Errorf("DataSource %s: spec.postgres.tls: %w", out.Name, err)
 	}
 	if out.gate, err = s.newGate(o.Set, ds, o.Subject); err != nil {
 		return nil, err
@@ -79,33 +80,46 @@ func (s signer) source(o Options, ds *v1alpha1.DataSource) (*Source, error) {
 	return out, nil
 }
 
+// configOf is a DataSource as the proxy is configured by it.
+func configOf(o Options, ds *v1alpha1.DataSource) (datasource.Config, error) {
+	keep := vault{set: o.Set, ds: ds}
+	out := datasource.Config{Durability: record.ParseDurability(string(ds.Spec.Recording.Durability))}
+	if o.Durability != nil {
+		out.Durability = *o.Durability
+	}
+	var err error
+	if out.Target, err = keep.target(); err != nil {
+		return datasource.Config{}, err
+	}
+	if out.Credential, err = keep.credential(o.Credential); err != nil {
+		return datasource.Config{}, err
+	}
+	if out.Certificate, err = keep.certificate(); err != nil {
+		return datasource.Config{}, err
+	}
+	out.Settings, err = settings(ds, keep)
+	return out, err
+}
+
 // served is a data source with everything that a listener needs.
 type served struct {
 	*Source
-	protocol protocol.Protocol
-	pipeline *session.Pipeline
+	source *datasource.Source
 }
 
 // serve adds to a source what its connections go through.
 func (p *Proxy) serve(o Options, s *Source) (*served, error) {
-	durability := record.ParseDurability(string(s.spec.Spec.Recording.Durability))
-	if o.Durability != nil {
-		durability = *o.Durability
-	}
-	recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: durability})
+	source, err := datasource.New(s.config, datasource.Parts{
+		Gate: s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
+		Recorder: func(d record.Durability) (session.Recorder, error) {
+			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: d})
+			return &countingRecorder{recorder: recorder, tally: p.tally}, err
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
-	speaker, err := protocol.New(s.Settings)
-	if err != nil {
-		return nil, fmt.Errorf("DataSource %s: spec.protocol: %w", s.Name, err)
-	}
-	return &served{Source: s, protocol: speaker, pipeline: &session.Pipeline{
-		DataSource: s.Name, Protocol: speaker, Dialer: s.Dialer, Decider: s.Decider,
-		Identifier: identity.Fixed{Identity: s.Identity},
-		Recorder:   &countingRecorder{recorder: recorder, tally: p.tally},
-		Observer:   p.observer, Budgets: &session.Budgets{},
-	}}, nil
+	return &served{Source: s, source: source}, nil
 }
 
 func identityOf(s compile.Subject) access.Identity {
@@ -124,9 +138,6 @@ func settings(ds *v1alpha1.DataSource, keep vault) (protocol.Settings, error) {
 		out.Trusted = append(out.Trusted, string(f))
 	}
 	var err error
-	if out.ClientTLS, err = keep.clientTLS(); err != nil {
-		return protocol.Settings{}, err
-	}
 	out.MaskKey, err = keep.maskKey()
 	return out, err
 }

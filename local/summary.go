@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
-	"github.com/tidewaiter/tidewaiter/proxy/server"
+	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -25,59 +25,30 @@ type Summary struct {
 // maxRecordings bounds the paths that a summary keeps.
 const maxRecordings = 1000
 
-// tally adds up a Summary. It is safe for concurrent use; its zero value is ready.
+// tally adds up a Summary. It is safe for concurrent use.
 type tally struct {
-	mu  sync.Mutex
-	sum Summary
+	*datasource.Tally
+
+	mu         sync.Mutex
+	recordings []string
 }
 
 func (t *tally) summary() Summary {
+	sum := t.Sum()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := t.sum
-	out.Recordings = slices.Clone(t.sum.Recordings)
-	return out
-}
-
-func (t *tally) add(f func(*Summary)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f(&t.sum)
-}
-
-// observer adds to the metrics what the summary counts.
-type observer struct {
-	*server.Metrics
-	tally *tally
-}
-
-var _ session.Observer = (*observer)(nil)
-
-// Decided counts a statement that is to run.
-func (o *observer) Decided(dataSource string, op *access.Operation, d access.Decision) {
-	o.Metrics.Decided(dataSource, op, d)
-	if op.Phase == access.PhaseRun {
-		o.tally.add(func(s *Summary) { s.Statements++ })
+	return Summary{
+		Sessions: sum.Sessions, Statements: sum.Statements, Denied: sum.Denied, Held: sum.Held, Masked: sum.Masked,
+		Rows: sum.Rows, Bytes: sum.Bytes, Recordings: slices.Clone(t.recordings),
 	}
 }
 
-// Ended counts what a statement gave.
-func (o *observer) Ended(dataSource string, e access.Ended) {
-	o.Metrics.Ended(dataSource, e)
-	o.tally.add(func(s *Summary) {
-		if e.Outcome == access.OutcomeDenied {
-			s.Denied++
-		}
-		s.Masked += e.Masked
-		s.Rows += e.Rows
-		s.Bytes += e.Bytes
-	})
-}
-
-// Closed counts what waited for approval in a session.
-func (o *observer) Closed(dataSource string, c access.Closed) {
-	o.Metrics.Closed(dataSource, c)
-	o.tally.add(func(s *Summary) { s.Held += c.Held })
+func (t *tally) recorded(location string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.recordings) < maxRecordings {
+		t.recordings = append(t.recordings, location)
+	}
 }
 
 // countingRecorder notes where recordings are.
@@ -92,11 +63,6 @@ func (c *countingRecorder) Open(o access.Opened) (session.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.tally.add(func(s *Summary) {
-		s.Sessions++
-		if len(s.Recordings) < maxRecordings {
-			s.Recordings = append(s.Recordings, r.Location())
-		}
-	})
+	c.tally.recorded(r.Location())
 	return r, nil
 }

@@ -31,8 +31,20 @@ type rule struct {
 // bring their rows with them.
 var rules = []rule{
 	{
-		packages: "proxy", forbidden: []string{"controllers", "webhook", "api", "config", "k8s.io", "sigs.k8s.io"},
-		why: "the sidecar runs and is tested without a cluster, and stays small",
+		packages: "proxy", forbidden: []string{"controllers", "webhook", "api", "config", "k8s.io", "sigs.k8s.io"}, except: []string{"api/sidecar"},
+		why: "the sidecar runs and is tested without a cluster, and stays small; what it says to the operator is all that they share",
+	},
+	{
+		packages: "proxy/datasource", forbidden: []string{"api", "proxy/control", "proxy/server", "proxy/ship", "google.golang.org/grpc"},
+		why: "a data source is the same behind an operator and on a laptop",
+	},
+	{
+		packages: "proxy/control", forbidden: []string{"proxy/server", "proxy/ship", "proxy/sidecar", "proxy/config"},
+		why: "what the operator says is judged apart from what serves by it",
+	},
+	{
+		packages: "proxy/ship", forbidden: []string{"proxy/control", "proxy/protocol", "proxy/policy", "proxy/server"},
+		why: "recordings are files there, and the operator is an interface",
 	},
 	{
 		packages: "proxy", forbidden: []string{"local", "test", "hack"},
@@ -84,7 +96,7 @@ var rules = []rule{
 		why: "the catalog answers questions about names and numbers; whoever asks decides",
 	},
 	{
-		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record"},
+		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record", "proxy/datasource", "proxy/control"},
 		why: "listeners know pipelines, not what runs in them",
 	},
 	{
@@ -208,6 +220,10 @@ var owners = []owner{
 	{
 		pkg: module + "operator", by: []string{"cmd", "test", "hack"},
 		why: "it wires controllers and webhook into one process, which none of them may know",
+	},
+	{
+		pkg: "google.golang.org/grpc", by: []string{"api/sidecar", "proxy/control", "controllers", "cmd", "test"},
+		why: "one package at each end keeps the stream; nothing else in the sidecar speaks to the operator",
 	},
 	{
 		pkg: module + "local", by: []string{"cmd", "test", "hack"},

@@ -125,6 +125,8 @@ func (l *loader) object(at place, object map[string]any) {
 		l.custom(at, version, kind, object)
 	case strings.HasPrefix(version, "kustomize.config.k8s.io/"):
 		return // settings of a tool that happen to lie in the folder, not an object
+	case strings.HasPrefix(version, "rbac.authorization.k8s.io/"):
+		return // who may read the Secrets in a cluster; here, whoever can read the file
 	default:
 		l.ignored(at, version, kind)
 	}

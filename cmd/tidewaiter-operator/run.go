@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
@@ -62,6 +63,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
 	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
+	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator")
 	f.BoolVar(&o.OneReplica, "one-replica", false, "do not agree with other replicas on a leader")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")

@@ -44,6 +44,8 @@ type conversation struct {
 	began  time.Time
 	held   bool // the sidecar has something from before
 	sent   bool // a first snapshot
+
+	answered bool // the sidecar has acknowledged something, or refused
 }
 
 // run speaks until the stream ends, and says why it does.
@@ -74,7 +76,7 @@ func (c *conversation) run(ctx context.Context) error {
 		case <-quiet.C:
 			if !c.sent {
 				settled.Reset(0) // it waits for something
-			} else if c.ledger.quiet(c.s.o.Now()) {
+			} else if c.ledger.quiet(c.s.o.Now()) || !c.answered {
 				c.publish()
 			}
 		case msg, open := <-c.in:
@@ -131,12 +133,14 @@ func (c *conversation) receive(msg *sidecarv1alpha1.ConnectRequest) error {
 	switch m := msg.GetMessage().(type) {
 	case *sidecarv1alpha1.ConnectRequest_Ack:
 		if took, ok := c.ledger.ack(m.Ack.GetRevision(), now); ok {
+			c.answered = true
 			c.s.metrics.ack.Observe(took.Seconds())
 			c.s.metrics.answers.WithLabelValues("Ack").Inc()
 			c.publish()
 		}
 	case *sidecarv1alpha1.ConnectRequest_Nack:
 		if c.ledger.nack(m.Nack, now) {
+			c.answered = true
 			c.s.metrics.answers.WithLabelValues(nackLabel(m.Nack.GetReason())).Inc()
 			c.log.Info("the sidecar refused a snapshot and goes on by the one before", "dataSource", clip(m.Nack.GetDataSource(), 320),
 				"revision", m.Nack.GetRevision(), "reason", word(m.Nack.GetReason()))
@@ -166,8 +170,15 @@ func (c *conversation) reported(r *sidecarv1alpha1.Report, now time.Time) {
 	}
 }
 
+// answerPatience is how long a sidecar that has something from before may take for
+// its first answer, until then its Sessions stay as they are.
+const answerPatience = 3 * time.Second
+
 // publish says how all Sessions of the pod are.
 func (c *conversation) publish() {
+	if c.held && !c.answered && time.Since(c.began) < answerPatience {
+		return
+	}
 	for name, s := range c.seen {
 		c.s.o.Sessions.Update(c.who(name), statusOf(c.ledger, name, *s))
 	}

@@ -394,11 +394,15 @@ func (c *sidecar) ack() {
 func (c *sidecar) ended() (code codes.Code, reason string) {
 	for {
 		if _, err := c.stream.Recv(); err != nil {
-			s, _ := status.FromError(err)
-			reason, _, _ := strings.Cut(s.Message(), ":")
-			return s.Code(), reason
+			return ended(err)
 		}
 	}
+}
+
+func ended(err error) (codes.Code, string) {
+	s, _ := status.FromError(err)
+	reason, _, _ := strings.Cut(s.Message(), ":")
+	return s.Code(), reason
 }
 
 // session reads a Session.

@@ -17,8 +17,10 @@ const (
 	maxReason   = 64
 	maxReplica  = 253
 	maxPolicies = 32
-	// reserve is for what the API server adds: UID, times, managed fields' names.
-	reserve = 1 << 10
+	// What the API server adds: UID and times, and the managed fields, which name
+	// every field once more, and every entry of a list by its key.
+	added          = 1200
+	addedForPolicy = 80
 )
 
 // fit cuts what a sidecar or a person wrote to the bounds of the API, and the
@@ -38,22 +40,39 @@ func fit(s *v1alpha1.Session) {
 		cut.Reason, cut.Message = clip(r.Reason, maxReason), clip(r.Message, maxText)
 		st.Rejection = &cut
 	}
+	// The policies are what others count by, so texts are cut before them.
 	all := len(st.Policies)
 	st.Policies = st.Policies[:min(all, maxPolicies)]
-	for size(s) > MaxSize-reserve && len(st.Policies) > 0 {
-		st.Policies = st.Policies[:len(st.Policies)-1]
+	if size(s) > MaxSize {
+		const short = 96
+		st.Message = clip(st.Message, short)
+		if st.Rejection != nil {
+			st.Rejection.Message = clip(st.Rejection.Message, short)
+		}
 	}
-	if left := all - len(st.Policies); left > 0 {
-		st.Message = clip(fmt.Sprintf("%d policies are not listed. %s", left, st.Message), maxText)
+	message := st.Message
+	for {
+		if left := all - len(st.Policies); left > 0 {
+			st.Message = clip(fmt.Sprintf("%d policies are not listed. %s", left, message), maxText)
+		}
+		if size(s) <= MaxSize || len(st.Policies) == 0 {
+			return
+		}
+		st.Policies = st.Policies[:len(st.Policies)-1]
 	}
 }
 
+// size is an estimate of what is stored, from above.
 func size(s *v1alpha1.Session) int {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return MaxSize + 1 // not reached; too large is the safe side
 	}
-	return len(raw)
+	n := len(raw) + added
+	for _, p := range s.Status.Policies {
+		n += len(p.Name) + addedForPolicy
+	}
+	return n
 }
 
 // clip cuts s to at most limit bytes of valid text.

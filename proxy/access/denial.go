@@ -52,4 +52,5 @@ const (
 	CodeCanceled                // the client withdrew
 	CodeAbsent                  // it names what is not there, and policy says nothing against the rest
 	CodeUnsupported             // a part of the protocol that is not served
+	CodeNotNow                  // no new session at the moment; later there may be
 )

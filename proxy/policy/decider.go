@@ -2,7 +2,9 @@ package policy
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +19,7 @@ var ErrNoBundle = errors.New("policy: no bundle has been loaded")
 // decision, nor a decision for a swap.
 type Decider struct {
 	options Options
-	swap    sync.Mutex // one Use at a time
+	swap    sync.Mutex // one Swap at a time
 	current atomic.Pointer[Engine]
 }
 
@@ -27,15 +29,30 @@ func NewDecider(o Options) *Decider { return &Decider{options: o} }
 // Use puts a bundle in force. A bundle that is refused leaves the last good one
 // in force; one of a lower revision is refused with ErrRevision.
 func (d *Decider) Use(bundle []byte) error {
-	d.swap.Lock()
-	defer d.swap.Unlock()
+	e, err := d.Load(bundle, d.options.PublicKey)
+	if err != nil {
+		return err
+	}
+	return d.Swap(e)
+}
+
+// Load verifies a bundle by a key and prepares it, and puts nothing in force.
+func (d *Decider) Load(bundle []byte, key ed25519.PublicKey) (*Engine, error) {
 	o := d.options
+	o.PublicKey = key
 	if e := d.current.Load(); e != nil {
 		o.MinRevision = max(o.MinRevision, e.Revision())
 	}
-	e, err := Load(bundle, o)
-	if err != nil {
-		return err
+	return Load(bundle, o)
+}
+
+// Swap puts what Load returned in force, unless a higher revision is in force by
+// now.
+func (d *Decider) Swap(e *Engine) error {
+	d.swap.Lock()
+	defer d.swap.Unlock()
+	if now := d.current.Load(); now != nil && e.Revision() < now.Revision() {
+		return fmt.Errorf("%w: %d after %d", ErrRevision, e.Revision(), now.Revision())
 	}
 	d.current.Store(e)
 	return nil

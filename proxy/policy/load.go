@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -41,12 +42,21 @@ var (
 	ErrAudience = errors.New("policy: the bundle is for another audience")
 	ErrRevision = errors.New("policy: the bundle's revision is lower than the one in force")
 	ErrExpired  = errors.New("policy: the bundle is past its time")
+	// ErrSubject is for a bundle that is about another data source.
+	ErrSubject = errors.New("policy: the bundle is about another data source")
+	// ErrUnsigned is for a bundle without a signature, ErrUnread for one that its
+	// signature does not fit, or that is no bundle.
+	ErrUnsigned = errors.New("policy: the bundle is not signed")
+	ErrUnread   = errors.New("policy: the bundle cannot be read")
 )
 
 // Options say whose bundles are believed.
 type Options struct {
-	// PublicKey verifies the signature. Required: there are no unsigned bundles.
+	// PublicKey verifies the signature. There are no unsigned bundles: without a
+	// key here, each has to come with its own (Decider.Load).
 	PublicKey ed25519.PublicKey
+	// DataSource that bundles have to be about, "namespace/name"; empty: any.
+	DataSource string
 	// Audience is the pod's UID, or "local". Required.
 	Audience string
 	// MinRevision is the lowest revision that is taken.
@@ -141,12 +151,21 @@ func read(raw []byte, key ed25519.PublicKey) (*bundle.Bundle, error) {
 		WithSizeLimitBytes(maxBundle).
 		Read()
 	if err != nil {
-		return nil, fmt.Errorf("policy: the bundle cannot be read: %w", err)
+		return nil, unread(err)
 	}
 	if b.Type() != bundle.SnapshotBundleType || len(b.WasmModules) > 0 || len(b.PlanModules) > 0 {
 		return nil, errors.New("policy: the bundle holds more than Rego and data")
 	}
 	return &b, nil
+}
+
+// unread tells a bundle that nobody signed from one that was altered, or signed by
+// somebody else. OPA has no error value for it (v1/bundle, Reader.Read).
+func unread(err error) error {
+	if strings.Contains(err.Error(), "missing .signatures.json") {
+		return ErrUnsigned
+	}
+	return fmt.Errorf("%w: %w", ErrUnread, err)
 }
 
 func claimsOf(m *bundle.Manifest) (claims, error) {
@@ -168,6 +187,8 @@ func (c claims) acceptable(o Options) error {
 	switch {
 	case o.Audience == "" || c.audience != o.Audience:
 		return fmt.Errorf("%w: it is for %q, this is %q", ErrAudience, c.audience, o.Audience)
+	case o.DataSource != "" && c.dataSource != o.DataSource:
+		return fmt.Errorf("%w: it is about %q, this is %q", ErrSubject, c.dataSource, o.DataSource)
 	case c.revision < o.MinRevision:
 		return fmt.Errorf("%w: %d after %d", ErrRevision, c.revision, o.MinRevision)
 	case !o.Now().Before(c.notAfter):

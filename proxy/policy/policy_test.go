@@ -88,7 +88,8 @@ func TestABundleIsRefused(t *testing.T) {
 	}{
 		{"signed by another key", made(t, func(in *compile.Input) { in.Key = otherKey }), nil, "signature"},
 		{"when there is no key", good, func(o *policy.Options) { o.PublicKey = nil }, "no key"},
-		{"when it is not signed", withoutFile(t, good, ".signatures.json"), nil, "missing .signatures.json"},
+		{"when it is not signed", withoutFile(t, good, ".signatures.json"), nil, "is not signed"},
+		{"about another data source", good, func(o *policy.Options) { o.DataSource = "data/other" }, "about another data source"},
 		{"when a byte of its data differs", replaced(t, good, "/data.json", "no-payroll", "no-peyroll"), nil, "digest mismatch"},
 		{"when a byte of its Rego differs", replaced(t, good, "/tidewaiter/decision.rego", "Deny", "Deni"), nil, "digest mismatch"},
 		{"when its manifest was changed", replaced(t, good, "/.manifest", "2030", "2040"), nil, "digest mismatch"},

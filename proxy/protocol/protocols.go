@@ -35,6 +35,9 @@ type Classification struct {
 // Protocol is a session.Protocol that holds something to be closed.
 type Protocol interface {
 	session.Protocol
+	// Reclassify puts other tags and trusted functions in force, for the next
+	// statement of every open connection as well.
+	Reclassify(classifications []Classification, trusted []string)
 	Close()
 }
 
@@ -49,13 +52,26 @@ func New(s Settings) (Protocol, error) {
 	}
 }
 
+// pg is the PostgreSQL engine with this package's own words.
+type pg struct{ *postgres.Engine }
+
 func newPostgres(s Settings) Protocol {
-	opt := postgres.Options{
+	return pg{postgres.New(postgres.Options{
 		DataSource: s.DataSource, Database: s.Database, ClientTLS: s.ClientTLS, Trusted: s.Trusted,
-		Core: core.Settings{RecordRows: s.RecordRows, MaskKey: s.MaskKey},
+		Classifications: forCatalog(s.Classifications),
+		Core:            core.Settings{RecordRows: s.RecordRows, MaskKey: s.MaskKey},
+	})}
+}
+
+// Reclassify puts other tags and trusted functions in force.
+func (p pg) Reclassify(classifications []Classification, trusted []string) {
+	p.Engine.Reclassify(forCatalog(classifications), trusted)
+}
+
+func forCatalog(in []Classification) []catalog.Classification {
+	var out []catalog.Classification
+	for _, c := range in {
+		out = append(out, catalog.Classification{Columns: c.Columns, Tags: c.Tags})
 	}
-	for _, c := range s.Classifications {
-		opt.Classifications = append(opt.Classifications, catalog.Classification{Columns: c.Columns, Tags: c.Tags})
-	}
-	return postgres.New(opt)
+	return out
 }

@@ -56,7 +56,9 @@ func (f *file) begin(o access.Opened) error {
 	if buf, err = f.enc.Event(buf, &access.Event{Kind: access.EventOpened, Time: f.r.options.Now(), Opened: &o}); err != nil {
 		return err
 	}
-	if _, err = f.out.Write(buf); err != nil {
+	n, err := f.out.Write(buf)
+	f.r.options.Wrote(n)
+	if err != nil {
 		return err
 	}
 	if f.r.options.Durability == Async {
@@ -71,6 +73,14 @@ func (f *file) begin(o access.Opened) error {
 
 // Location returns the file's path.
 func (f *file) Location() string { return f.path }
+
+// Head returns the chain's last hash: that of the whole recording once Close has
+// returned.
+func (f *file) Head() recording.Hash {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.enc.Head()
+}
 
 // Append takes e. It returns when e is queued or, with durability Statement and
 // for an intent record, when it is on disk. It waits while the queue is full. An
@@ -230,7 +240,9 @@ func (f *file) flush() bool {
 
 func (f *file) write(buf []byte, durable bool) error {
 	if len(buf) > 0 {
-		if _, err := f.out.Write(buf); err != nil {
+		n, err := f.out.Write(buf)
+		f.r.options.Wrote(n)
+		if err != nil {
 			return err
 		}
 	}

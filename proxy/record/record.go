@@ -74,6 +74,10 @@ type Options struct {
 	// Linger is how long an event may wait for company before it is written. 0
 	// means DefaultLinger.
 	Linger time.Duration
+	// Wrote is told of bytes that were written, and with a negative number of those
+	// that are gone again, so that a folder can be bounded; it must not block. May
+	// be nil.
+	Wrote func(n int)
 	// Now is the clock of the records that the Recorder adds itself; nil means
 	// time.Now.
 	Now func() time.Time
@@ -111,6 +115,9 @@ func New(o Options) (*Recorder, error) {
 	if o.Linger == 0 {
 		o.Linger = DefaultLinger
 	}
+	if o.Wrote == nil {
+		o.Wrote = func(int) {}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -138,7 +145,9 @@ func (r *Recorder) Open(o access.Opened) (session.Record, error) {
 	f := newFile(r, path, out)
 	if err := f.begin(o); err != nil {
 		_ = out.Close()
-		_ = os.Remove(path) // holds nothing that anybody was told of
+		if info, serr := os.Stat(path); serr == nil && os.Remove(path) == nil { // holds nothing that anybody was told of
+			r.options.Wrote(-int(info.Size()))
+		}
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	go f.run()

@@ -51,6 +51,11 @@ func NewMetrics() *Metrics {
 	return m
 }
 
+// Gauge adds a value of the proxy as a whole, which f tells; f must not block.
+func (m *Metrics) Gauge(name, help string, f func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "tidewaiter", Name: name, Help: help}, f))
+}
+
 // Opened counts a session that began.
 func (m *Metrics) Opened(dataSource string) { m.sessions.WithLabelValues(dataSource).Inc() }
 
@@ -84,8 +89,8 @@ func (m *Metrics) Closed(dataSource string, _ access.Closed) {
 	m.sessions.WithLabelValues(dataSource).Dec()
 }
 
-// Handler serves /healthz (the process runs), /readyz (connections are accepted)
-// and /metrics.
+// Handler serves /healthz (the process runs), /readyz (connections are accepted,
+// and Options.Ready misses nothing) and /metrics.
 func (s *Server) Handler(m *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
@@ -93,6 +98,12 @@ func (s *Server) Handler(m *Metrics) http.Handler {
 		if !s.ready.Load() {
 			http.Error(w, "not accepting connections", http.StatusServiceUnavailable)
 			return
+		}
+		if s.opt.Ready != nil {
+			if err := s.opt.Ready(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})

@@ -7,7 +7,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,6 +29,9 @@ type Options struct {
 	// DrainTimeout is how long sessions may go on once the server stops. Default
 	// 25 s, which fits in Kubernetes' 30 s of grace.
 	DrainTimeout time.Duration
+	// Ready says what else is missing before the proxy is of use, beside the
+	// listeners; /readyz tells its text. nil: nothing.
+	Ready func() error
 	// Log takes what operators must know. Default slog.Default().
 	Log *slog.Logger
 }
@@ -38,15 +40,20 @@ type Options struct {
 // rest are closed without a word.
 const maxRefusals = 32
 
-// Server runs pipelines on listeners. Its methods are safe for concurrent use.
+// Server runs pipelines on listeners, which may come and go. Its methods are safe
+// for concurrent use.
 type Server struct {
 	opt      Options
 	slots    chan struct{}
 	refusals chan struct{}
-	drain    chan struct{}
-	once     sync.Once
+	failed   chan error
 	ready    atomic.Bool
 	active   atomic.Int64
+
+	mu        sync.Mutex
+	stopping  bool
+	endpoints map[*Endpoint]struct{}
+	ending    sync.WaitGroup // generations whose sessions are being ended; under mu until stopping
 }
 
 // New returns a server.
@@ -63,7 +70,10 @@ func New(opt Options) *Server {
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	return &Server{opt: opt, slots: make(chan struct{}, opt.MaxConnections), refusals: make(chan struct{}, maxRefusals), drain: make(chan struct{})}
+	return &Server{
+		opt: opt, slots: make(chan struct{}, opt.MaxConnections), refusals: make(chan struct{}, maxRefusals),
+		failed: make(chan error, 1), endpoints: map[*Endpoint]struct{}{},
+	}
 }
 
 // Active returns the number of client connections.
@@ -73,83 +83,66 @@ func (s *Server) Active() int64 { return s.active.Load() }
 // takes no new ones, lets what is under way finish for the drain timeout, and ends
 // the rest. It returns once no connection is left.
 func (s *Server) Serve(ctx context.Context, listeners map[net.Listener]*session.Pipeline) error {
-	sessions, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	var accepting, serving sync.WaitGroup
-	failed := make(chan error, len(listeners))
 	for ln, p := range listeners {
-		accepting.Add(1)
-		go func() {
-			defer accepting.Done()
-			if err := s.accept(sessions, ln, p, &serving); err != nil {
-				failed <- err
-			}
-		}()
+		s.Open(p, ln)
 	}
+	return s.Run(ctx)
+}
+
+// Run serves the endpoints that are open, and those that are opened meanwhile,
+// until ctx ends or a listener fails, and then drains as Serve does.
+func (s *Server) Run(ctx context.Context) error {
 	s.ready.Store(true)
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-s.failed:
 	}
 	s.ready.Store(false)
-	s.once.Do(func() { close(s.drain) })
-	for ln := range listeners {
-		_ = ln.Close() // it may be the one that failed
+	s.mu.Lock()
+	s.stopping = true // no endpoint is opened or changed any more
+	all := make([]*Endpoint, 0, len(s.endpoints))
+	for e := range s.endpoints {
+		all = append(all, e)
 	}
-	accepting.Wait()
-	done := make(chan struct{})
-	go func() { serving.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(s.opt.DrainTimeout):
-		s.opt.Log.Info("drain timeout: ending sessions", "sessions", s.Active())
-		cut()
-		<-done
+	s.mu.Unlock()
+	for _, e := range all {
+		e.Close(nil)
 	}
+	s.ending.Wait()
 	return err
 }
 
-func (s *Server) accept(ctx context.Context, ln net.Listener, p *session.Pipeline, serving *sync.WaitGroup) error {
-	for {
-		conn, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			var temporary interface{ Temporary() bool }
-			if errors.As(err, &temporary) && temporary.Temporary() { // out of file descriptors
-				s.opt.Log.Info("accept failed, trying again", "error", err)
-				time.Sleep(50 * time.Millisecond)
-				continue
-			}
-			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
-		}
-		serving.Add(1)
-		go func() {
-			defer serving.Done()
-			s.handle(ctx, conn, p)
-		}()
+// fail ends Run.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default: // it is ending
 	}
 }
 
-// handle serves a connection if there is room for it.
-func (s *Server) handle(ctx context.Context, conn net.Conn, p *session.Pipeline) {
-	if d := s.room(); d != nil {
+// handle serves a connection, unless it is refused or there is no room for it.
+func (s *Server) handle(g *generation, conn net.Conn, refusal *access.Denial) {
+	if refusal == nil {
+		refusal = s.room()
+		if refusal == nil {
+			defer func() { <-s.slots }()
+		}
+	}
+	if refusal != nil {
 		select {
 		case s.refusals <- struct{}{}:
 			defer func() { <-s.refusals }()
-			_ = p.Refuse(ctx, conn, d) // it is turned away in any case
+			_ = g.pipeline.Refuse(g.ctx, conn, refusal) // it is turned away in any case
 		default:
 			_ = conn.Close()
 		}
 		return
 	}
-	defer func() { <-s.slots }()
 	s.active.Add(1)
 	defer s.active.Add(-1)
-	if err := p.Serve(ctx, conn, s.drain); err != nil {
-		s.opt.Log.Info("session ended", "dataSource", p.DataSource, "client", conn.RemoteAddr().String(), "error", err.Error())
+	if err := g.pipeline.Serve(g.ctx, conn, g.drain); err != nil {
+		s.opt.Log.Info("session ended", "dataSource", g.pipeline.DataSource, "client", conn.RemoteAddr().String(), "error", err.Error())
 	}
 }
 

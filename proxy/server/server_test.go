@@ -56,6 +56,10 @@ func (g *greeting) Relay(ctx context.Context, s *session.Session) error {
 	case <-draining:
 		g.client.Close()
 	case <-ctx.Done():
+		var d *access.Denial
+		if errors.As(context.Cause(ctx), &d) {
+			_ = g.Refuse(d)
+		}
 		g.client.Close()
 	case err := <-gone:
 		return err
@@ -82,13 +86,15 @@ func (pipes) Dial(context.Context, access.Identity) (*session.Upstream, error) {
 	return &session.Upstream{Conn: ours}, nil
 }
 
-// running is a server on a port of its own.
+// running is a server with an endpoint on a port of its own.
 type running struct {
 	*Server
-	address string
-	metrics *Metrics
-	stop    context.CancelFunc
-	done    chan error
+	endpoint *Endpoint
+	recorder *protocoltest.Recorder
+	address  string
+	metrics  *Metrics
+	stop     context.CancelFunc
+	done     chan error
 }
 
 func run(t *testing.T, opt Options, g greeter) *running {
@@ -100,12 +106,12 @@ func run(t *testing.T, opt Options, g greeter) *running {
 	}
 	opt.Log = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{Server: New(opt), address: ln.Addr().String(), metrics: NewMetrics(), stop: cancel, done: make(chan error, 1)}
-	p := &session.Pipeline{
-		DataSource: "data/test", Protocol: g, Identifier: protocoltest.Identify{}, Dialer: pipes{}, Decider: protocoltest.Decide(protocoltest.Allow),
-		Recorder: &protocoltest.Recorder{}, Observer: r.metrics, Budgets: &session.Budgets{},
+	r := &running{
+		Server: New(opt), recorder: &protocoltest.Recorder{}, address: ln.Addr().String(), metrics: NewMetrics(),
+		stop: cancel, done: make(chan error, 1),
 	}
-	go func() { r.done <- r.Serve(ctx, map[net.Listener]*session.Pipeline{ln: p}) }()
+	r.endpoint = r.Open(r.pipeline(g), ln)
+	go func() { r.done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-r.done; err != nil {
@@ -114,6 +120,13 @@ func run(t *testing.T, opt Options, g greeter) *running {
 		goleak.VerifyNone(t, before)
 	})
 	return r
+}
+
+func (r *running) pipeline(p session.Protocol) *session.Pipeline {
+	return &session.Pipeline{
+		DataSource: "data/test", Protocol: p, Identifier: protocoltest.Identify{}, Dialer: pipes{}, Decider: protocoltest.Decide(protocoltest.Allow),
+		Recorder: r.recorder, Observer: r.metrics, Budgets: &session.Budgets{},
+	}
 }
 
 // greet connects and returns the first line.
@@ -172,17 +185,12 @@ func TestHealthAndMetricsTellWhatIs(t *testing.T) {
 	r.greet(t)
 	r.metrics.Decided("data/test", nil, access.Decision{Policy: "data/p", Rule: "guard Program"})
 	r.metrics.Ended("data/test", access.Ended{Outcome: access.OutcomeDenied, Masked: 3})
-	get := func(path string) (int, string) {
-		w := httptest.NewRecorder()
-		r.Handler(r.metrics).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-		return w.Code, w.Body.String()
-	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if code, body := get(path); code != 200 || body != "ok\n" {
+		if code, body := get(r, path); code != 200 || body != "ok\n" {
 			t.Errorf("%s: %d %q", path, code, body)
 		}
 	}
-	_, body := get("/metrics")
+	_, body := get(r, "/metrics")
 	for _, want := range []string{
 		`tidewaiter_sessions{datasource="data/test"} 1`,
 		`tidewaiter_decisions_total{datasource="data/test",effect="Deny",observed="false",rule="data/p/guard Program"} 1`,
@@ -198,7 +206,13 @@ func TestHealthAndMetricsTellWhatIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.done <- nil
-	if code, _ := get("/readyz"); code != 503 {
+	if code, _ := get(r, "/readyz"); code != 503 {
 		t.Errorf("after the stop /readyz says %d", code)
 	}
+}
+
+func get(r *running, path string) (int, string) {
+	w := httptest.NewRecorder()
+	r.Handler(r.metrics).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
 }

@@ -39,11 +39,12 @@ type Pipeline struct {
 }
 
 // Serve takes one client connection through the pipeline and closes it. Drain
-// asks the session to end once nothing is under way; the context ends it at once.
+// asks the session to end once nothing is under way; the context ends it at once, and
+// where its cause is an *access.Denial, the client is told that.
 func (p *Pipeline) Serve(ctx context.Context, client net.Conn, drain <-chan struct{}) error {
 	defer client.Close()
 	stop := context.AfterFunc(ctx, func() { client.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer stop() // Relay has ended it before: from then on the protocol ends the session, which can tell the client why
 
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -62,7 +63,8 @@ func (p *Pipeline) Serve(ctx context.Context, client net.Conn, drain <-chan stru
 	if c, ok := conv.(Canceller); ok {
 		return c.Cancel(opening, func(ctx context.Context) (*Upstream, error) { return p.Dialer.Dial(ctx, id) })
 	}
-	return p.session(ctx, opening, client, conv, id, drain)
+	s := &Session{p: p, identity: id, hello: conv.Hello(), client: client, draining: drain, opened: stop}
+	return p.session(ctx, opening, s, conv)
 }
 
 // Refuse answers a client that is not served at all, such as one over a limit.
@@ -79,12 +81,11 @@ func (p *Pipeline) Refuse(ctx context.Context, client net.Conn, d *access.Denial
 	return conv.Refuse(d)
 }
 
-func (p *Pipeline) session(ctx, opening context.Context, client net.Conn, conv Conversation, id access.Identity, drain <-chan struct{}) error {
-	s := &Session{p: p, identity: id, hello: conv.Hello(), client: client, draining: drain}
+func (p *Pipeline) session(ctx, opening context.Context, s *Session, conv Conversation) error {
 	s.control = Exchange{s: s, live: true, standing: true}
 	record, err := p.Recorder.Open(access.Opened{
 		Session: sessionName(p.now()), DataSource: p.DataSource, Protocol: p.Protocol.Name(),
-		Identity: id, Hello: s.hello, Client: client.RemoteAddr().String(),
+		Identity: s.identity, Hello: s.hello, Client: s.client.RemoteAddr().String(),
 	})
 	if err != nil {
 		return errors.Join(err, conv.Refuse(recorderDown(err)))
@@ -94,8 +95,8 @@ func (p *Pipeline) session(ctx, opening context.Context, client net.Conn, conv C
 		p.Observer.Opened(p.DataSource)
 	}
 	err = p.relay(ctx, opening, s, conv)
-	if err != nil && ctx.Err() != nil {
-		err = errCutOff // whatever it was that the end of the context broke
+	if ctx.Err() != nil && !errors.Is(err, ErrDrained) {
+		err = cutOff(ctx) // whatever it was that the end of the context broke
 	}
 	reason := "the client ended the session"
 	if err != nil {
@@ -122,8 +123,22 @@ func (p *Pipeline) relay(ctx, opening context.Context, s *Session, conv Conversa
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	s.opened()
 	s.client.SetDeadline(time.Time{})
+	if ctx.Err() != nil { // and it may have come between the two
+		return context.Cause(ctx)
+	}
 	return conv.Relay(ctx, s)
+}
+
+// cutOff says why a session ended with its context: what the client was told, if
+// there was something to tell.
+func cutOff(ctx context.Context) error {
+	var d *access.Denial
+	if errors.As(context.Cause(ctx), &d) {
+		return d
+	}
+	return errCutOff
 }
 
 func unreachable(dataSource string, err error) *access.Denial {

@@ -26,6 +26,7 @@ type Session struct {
 	record   Record
 	control  Exchange
 	draining <-chan struct{}
+	opened   func() bool // lets the protocol, not the pipeline, end the client
 
 	mu     sync.Mutex // orders sequence numbers and their records
 	seq    int64

@@ -42,6 +42,8 @@ type Conversation interface {
 	Open(ctx context.Context, s *Session, up *Upstream) (net.Conn, error)
 	// Relay moves traffic until either side ends, the context ends, or
 	// Session.Draining closes and nothing is under way; then it returns ErrDrained.
+	// Where the context's cause is an *access.Denial, it tells the client so before
+	// it ends the session, and does not wait for a client that does not listen.
 	Relay(ctx context.Context, s *Session) error
 	// Refuse answers the client with d, as an ordinary error of the protocol.
 	Refuse(d *access.Denial) error

@@ -40,7 +40,7 @@ func (s *Server) WriteKubeConfig(name string, config *rest.Config) (string, erro
 	file.Contexts[one] = &clientcmdapi.Context{Cluster: one, AuthInfo: one}
 	file.Clusters[one] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
 	file.AuthInfos[one] = &clientcmdapi.AuthInfo{
-		ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
+		ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken, TokenFile: config.BearerTokenFile,
 	}
 	path := filepath.Join(s.dir, name+".kubeconfig")
 	if err := clientcmd.WriteToFile(*file, path); err != nil {

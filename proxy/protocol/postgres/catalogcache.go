@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,12 +24,12 @@ const (
 // catalogCache keeps the data source's catalog, loaded through a connection of
 // its own that no client ever speaks on. It is safe for concurrent use.
 type catalogCache struct {
-	dataSource      string
-	classifications []catalog.Classification
-	trusted         []string
+	dataSource string
+	outset     atomic.Pointer[outset]
 
 	mu     sync.Mutex // held while loading: everybody waits for the same load
 	now    *catalog.Snapshot
+	by     *outset // what now was made by
 	conn   *pgconn.PgConn
 	used   time.Time
 	probed time.Time
@@ -36,12 +37,28 @@ type catalogCache struct {
 	reaper *time.Timer
 }
 
+// outset is what the owner says of the database, from which tags spread.
+type outset struct {
+	classifications []catalog.Classification
+	trusted         []string
+}
+
+// reclassify puts another outset in force: a catalog that was made by an older one
+// is not used any more. It does not wait for a load that is under way.
+func (c *catalogCache) reclassify(classifications []catalog.Classification, trusted []string) {
+	c.outset.Store(&outset{classifications, trusted})
+}
+
+// usable reports whether there is a catalog that is made by the outset in force. It
+// is called with the lock held.
+func (c *catalogCache) usable() bool { return c.now != nil && c.by == c.outset.Load() }
+
 // get returns the catalog, loading it where there is none, where the caller knows
 // that it has changed, or where a probe says so.
 func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool) (*catalog.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now != nil && !changed && time.Since(c.probed) < probeEvery {
+	if c.usable() && !changed && time.Since(c.probed) < probeEvery {
 		return c.now, nil
 	}
 	return c.load(ctx, s, changed)
@@ -53,7 +70,7 @@ func (c *catalogCache) fresh(ctx context.Context, s *session.Session, names []ca
 	asked := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now == nil || c.conn == nil || c.conn.IsClosed() || c.probed.Before(asked) {
+	if !c.usable() || c.conn == nil || c.conn.IsClosed() || c.probed.Before(asked) {
 		if _, err := c.load(ctx, s, false); err != nil {
 			return nil, nil, err
 		}
@@ -106,12 +123,13 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	if err != nil {
 		return err
 	}
-	if c.now == nil || changed || mark != c.mark {
-		next, err := catalog.Load(ctx, c.conn, c.classifications, c.trusted...)
+	if !c.usable() || changed || mark != c.mark {
+		by := c.outset.Load()
+		next, err := catalog.Load(ctx, c.conn, by.classifications, by.trusted...)
 		if err != nil {
 			return err
 		}
-		c.now, c.mark = next, mark
+		c.now, c.by, c.mark = next, by, mark
 	}
 	c.probed = asked
 	return nil

@@ -111,7 +111,7 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, without []analys
 }
 
 func (e *Engine) analysisOptions(without []analysis.Absence) analysis.Options {
-	return analysis.Options{Without: without, Trusted: e.opt.Trusted, Limits: analysis.Limits{MaxText: e.opt.Core.MaxText}}
+	return analysis.Options{Without: without, Trusted: *e.trusted.Load(), Limits: analysis.Limits{MaxText: e.opt.Core.MaxText}}
 }
 
 // functionCall is the protocol's FunctionCall message as a statement.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
@@ -33,11 +34,23 @@ type Engine struct {
 	catalog catalogCache
 	cancels cancelKeys
 	facts   factCache
+	trusted atomic.Pointer[[]string]
 }
 
 // New returns an engine.
 func New(opt Options) *Engine {
-	return &Engine{opt: opt, catalog: catalogCache{dataSource: opt.DataSource, classifications: opt.Classifications, trusted: opt.Trusted}}
+	e := &Engine{opt: opt, catalog: catalogCache{dataSource: opt.DataSource}}
+	e.Reclassify(opt.Classifications, opt.Trusted)
+	return e
+}
+
+// Reclassify puts other tags on columns and trusts other functions. The catalog is
+// loaded again before the next statement, whichever connection it comes on: what
+// was understood under the old tags is forgotten, and if the catalog cannot be had,
+// nothing is decided.
+func (e *Engine) Reclassify(classifications []catalog.Classification, trusted []string) {
+	e.trusted.Store(&trusted) // first: whoever sees the new catalog has to see it as well
+	e.catalog.reclassify(classifications, trusted)
 }
 
 // Close ends the engine's own connection to the server. Sessions are not touched.

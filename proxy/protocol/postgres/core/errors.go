@@ -23,6 +23,7 @@ var sqlstates = map[access.Code]string{
 	access.CodeTooMany:     "53300", // too_many_connections
 	access.CodeCanceled:    "57014", // query_canceled
 	access.CodeUnsupported: "0A000", // feature_not_supported
+	access.CodeNotNow:      "57P03", // cannot_connect_now
 }
 
 // Render words a denial as an ordinary PostgreSQL error.

@@ -1,0 +1,119 @@
+package distribute
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/session"
+)
+
+func (c *sidecar) report(r *sidecarv1alpha1.Report) {
+	c.t.Helper()
+	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Report{Report: r}})
+}
+
+func (c *sidecar) chunk(chunk *sidecarv1alpha1.RecordingChunk) *sidecarv1alpha1.RecordingAck {
+	c.t.Helper()
+	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Recording{Recording: chunk}})
+	for {
+		if ack := c.next().GetRecording(); ack != nil {
+			return ack
+		}
+	}
+}
+
+func TestReportsAndRecordingsShowInTheSession(t *testing.T) {
+	s := start(t, func(_ *Options, o *session.Options) { o.Refresh = time.Second }).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	c.snapshot(true)
+	name := s.data + "/orders"
+	sum := sha256.Sum256([]byte("recording"))
+	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "a.twr", DataSource: name, Data: []byte("record")}); ack.GetSize() != 6 || ack.GetComplete() {
+		t.Errorf("first chunk: %v", ack)
+	}
+	last := &sidecarv1alpha1.RecordingChunk{Id: "a.twr", DataSource: name, Offset: 6, Data: []byte("ing"), Complete: true, Sha256: sum[:]}
+	if ack := c.chunk(last); !ack.GetComplete() {
+		t.Errorf("last chunk: %v", ack)
+	}
+	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "../../x", DataSource: name, Data: []byte("x")}); ack.GetRejected() == "" {
+		t.Errorf("a path was taken: %v", ack)
+	}
+	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "b", DataSource: "data/others", Data: []byte("x")}); ack.GetRejected() == "" {
+		t.Errorf("another data source's was taken: %v", ack)
+	}
+	now := time.Now()
+	c.report(&sidecarv1alpha1.Report{
+		DataSource: name, Connections: 2, Statements: 12, Denied: 1, MaskedValues: 6, Rows: 40, Bytes: 400, Held: 1,
+		LastActivity: timestamppb.New(now), LastRecording: "a.twr", ChainHead: hex.EncodeToString(sum[:]),
+	})
+	eventually(t, "the report", func() bool { return s.session(t, "report", "orders").Status.Statements == 12 })
+	st := s.session(t, "report", "orders").Status
+	if st.State != v1alpha1.SessionActive || st.Denied != 1 || st.Masked != 6 || st.Rows != 40 || st.Bytes != 400 || st.Held != 1 ||
+		st.LastActivity.Unix() != now.Unix() || st.ChainHead != hex.EncodeToString(sum[:]) {
+		t.Errorf("status %+v", st)
+	}
+	file, _ := strings.CutPrefix(st.Recording, "file://")
+	if got, err := os.ReadFile(file); err != nil || string(got) != "recording" {
+		t.Errorf("recording %q: %q, %v", st.Recording, got, err)
+	}
+}
+
+func TestASidecarThatComesBackIsNotLost(t *testing.T) {
+	s := start(t, nil).shop(t)
+	pod := s.pod(t, "report", "orders")
+	c := s.connect(t, pod)
+	c.snapshot(true)
+	eventually(t, "the Session", func() bool { return s.session(t, "report", "orders").Status.Revision > 0 })
+	c.close()
+	back := s.dial(t, s.token(t, pod))
+	back.held = c.held
+	back.hello()
+	back.snapshot(true)
+	eventually(t, "the later revision", func() bool { return s.session(t, "report", "orders").Status.Revision == int64(back.held) })
+	back.close()
+	eventually(t, "the Session to be Lost", func() bool { return s.session(t, "report", "orders").Status.State == v1alpha1.SessionLost })
+}
+
+func TestWhenTheOperatorStopsSidecarsAreAskedToGoElsewhere(t *testing.T) {
+	s := start(t, nil).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	c.snapshot(true)
+	go s.stop()
+	if _, reason := c.ended(); reason != ReasonStopping {
+		t.Errorf("ended with %s", reason)
+	}
+}
+
+// The credential goes to the sidecar and nowhere else.
+func TestTheCredentialIsNowhereToBeSeen(t *testing.T) {
+	s := start(t, nil).shop(t)
+	pod := s.pod(t, "report", "orders")
+	token := s.token(t, pod)
+	c := s.dial(t, token)
+	c.hello()
+	if got := c.snapshot(true).GetDataSources()[0].GetCredential().GetPassword(); got != canary {
+		t.Fatalf("the sidecar has %q", got)
+	}
+	eventually(t, "the Session", func() bool { return s.session(t, "report", "orders").Status.Revision > 0 })
+	deleteNow(t, s.client, s.getPolicy("reporting"))
+	if c.next().GetRevocation() == nil {
+		t.Fatal("no revocation")
+	}
+	eventually(t, "the Session to be Revoked", func() bool { return s.session(t, "report", "orders").Status.State == v1alpha1.SessionRevoked })
+	written, err := json.Marshal(s.session(t, "report", "orders"))
+	must(t, err)
+	for place, text := range map[string]string{"log": s.log.String(), "Session": string(written)} {
+		if strings.Contains(text, canary) || strings.Contains(text, token) {
+			t.Errorf("the %s tells it: %s", place, text)
+		}
+	}
+}

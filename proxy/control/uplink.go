@@ -1,0 +1,71 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+)
+
+// ErrNoStream is what sending a recording returns when there is no stream to the operator, or when it ended first.
+var ErrNoStream = errors.New("there is no stream to the operator")
+
+// uplink sends chunks of recordings, one at a time, over the stream of the moment. Its zero value has none.
+type uplink struct {
+	sending sync.Mutex // one chunk at a time
+
+	mu      sync.Mutex
+	stream  context.Context // ends with the stream; nil: there was none yet
+	out     outgoing
+	awaited string // id of the recording that is being sent
+	answers chan *sidecarv1alpha1.RecordingAck
+}
+
+func (u *uplink) attach(stream context.Context, out outgoing) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stream, u.out, u.answers = stream, out, make(chan *sidecarv1alpha1.RecordingAck, 1)
+}
+
+// answer takes an acknowledgement. One that nobody waits for is dropped.
+func (u *uplink) answer(ack *sidecarv1alpha1.RecordingAck) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if ack.GetId() != u.awaited {
+		return
+	}
+	select {
+	case u.answers <- ack:
+		u.awaited = ""
+	default: // two for one chunk
+	}
+}
+
+// SendRecording sends a chunk and waits for its acknowledgement. It returns ErrNoStream where there is no stream.
+func (c *Client) SendRecording(ctx context.Context, chunk *sidecarv1alpha1.RecordingChunk) (*sidecarv1alpha1.RecordingAck, error) {
+	u := &c.uplink
+	u.sending.Lock()
+	defer u.sending.Unlock()
+	u.mu.Lock()
+	stream, out, answers := u.stream, u.out, u.answers
+	if stream == nil || stream.Err() != nil {
+		u.mu.Unlock()
+		return nil, ErrNoStream
+	}
+	u.awaited = chunk.GetId()
+	select {
+	case <-answers: // of a chunk that was given up
+	default:
+	}
+	u.mu.Unlock()
+	out.put(stream, &sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Recording{Recording: chunk}})
+	select {
+	case ack := <-answers:
+		return ack, nil
+	case <-stream.Done():
+		return nil, ErrNoStream
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,143 @@
+package ship
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+)
+
+// maxChunk is the most of a file that goes into one message, in bytes.
+const maxChunk = 256 << 10
+
+// Uplink sends a chunk and returns its acknowledgement.
+type Uplink interface {
+	SendRecording(ctx context.Context, chunk *sidecarv1alpha1.RecordingChunk) (*sidecarv1alpha1.RecordingAck, error)
+}
+
+// progress is how far a recording has arrived. It is only the sidecar's own idea: each acknowledgement corrects it.
+type progress struct {
+	size     uint64 // that the operator has
+	rejected bool   // the operator does not want it; it stays, and takes room until somebody looks
+}
+
+// Ship streams recordings up until ctx ends: those that are finished, and those that grow, so that little is lost with the
+// pod. One chunk is under way at a time.
+func (s *Spool) Ship(ctx context.Context, up Uplink) {
+	known := map[string]*progress{}
+	every := time.NewTicker(s.opt.Every)
+	defer every.Stop()
+	for {
+		if err := s.round(ctx, up, known); err != nil && ctx.Err() == nil {
+			s.opt.Log.Debug("recordings wait in the spool", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		case <-s.kick:
+		}
+	}
+}
+
+// round brings every recording as far as it can be brought. An error of the uplink ends it.
+func (s *Spool) round(ctx context.Context, up Uplink, known map[string]*progress) error {
+	files, err := s.files()
+	if err != nil {
+		return err
+	}
+	there := make(map[string]*progress, len(files))
+	for _, f := range files {
+		if there[f.path] = known[f.path]; there[f.path] == nil {
+			there[f.path] = &progress{}
+		}
+	}
+	clear(known)
+	for path, p := range there {
+		known[path] = p
+	}
+	for _, f := range files {
+		if p := known[f.path]; !p.rejected {
+			if err := s.bring(ctx, up, f, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bring sends what the operator does not have of a recording.
+func (s *Spool) bring(ctx context.Context, up Uplink, f spooledFile, p *progress) error {
+	active := s.isActive(f.path) // before the size: what is not being written does not grow any more
+	in, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	size := uint64(info.Size())
+	for goOn := p.size < size || !active; goOn; {
+		chunk, err := next(in, f, p.size, size, active)
+		if err != nil {
+			return err
+		}
+		ack, err := up.SendRecording(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		before := p.size
+		if goOn, err = s.take(ack, f, p, size, chunk.GetComplete()); err != nil {
+			return err
+		}
+		goOn = goOn && p.size > before // one that makes no progress waits for the next round
+		goOn = goOn && (p.size < size || !active)
+	}
+	return nil
+}
+
+// next is the chunk at an offset; the last one of a file that is finished says so.
+func next(in io.ReaderAt, f spooledFile, offset, size uint64, active bool) (*sidecarv1alpha1.RecordingChunk, error) {
+	chunk := &sidecarv1alpha1.RecordingChunk{
+		Id: f.id, DataSource: f.dataSource, Offset: offset, Data: make([]byte, min(size-offset, maxChunk)),
+	}
+	if _, err := in.ReadAt(chunk.Data, int64(offset)); err != nil {
+		return nil, fmt.Errorf("ship: %s: %w", f.path, err)
+	}
+	if active || offset+uint64(len(chunk.GetData())) < size {
+		return chunk, nil
+	}
+	whole := sha256.New()
+	if _, err := io.Copy(whole, io.NewSectionReader(in, 0, int64(size))); err != nil {
+		return nil, fmt.Errorf("ship: %s: %w", f.path, err)
+	}
+	chunk.Complete, chunk.Sha256 = true, whole.Sum(nil)
+	return chunk, nil
+}
+
+// take does what an acknowledgement says, and reports whether there is more to send.
+func (s *Spool) take(ack *sidecarv1alpha1.RecordingAck, f spooledFile, p *progress, size uint64, complete bool) (more bool, err error) {
+	switch {
+	case ack.GetRejected() != "":
+		p.rejected = true
+		s.opt.Log.Error("the operator does not take a recording, which stays in the spool", "recording", f.id, "dataSource", f.dataSource, "reason", ack.GetRejected())
+		return false, nil
+	case ack.GetSize() > size:
+		return false, fmt.Errorf("ship: the operator says that it has %d bytes of %s, which has %d", ack.GetSize(), f.id, size)
+	case ack.GetComplete() && complete && ack.GetSize() == size:
+		if err := os.Remove(f.path); err != nil {
+			return false, fmt.Errorf("ship: %w", err)
+		}
+		s.free(int64(size) + perFile)
+		return false, nil
+	default: // it may hold less than was sent: another replica, with a folder of its own
+		p.size = ack.GetSize()
+		return true, nil
+	}
+}

@@ -1,0 +1,125 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/config"
+	"github.com/tidewaiter/tidewaiter/proxy/control"
+	"github.com/tidewaiter/tidewaiter/proxy/datasource"
+	"github.com/tidewaiter/tidewaiter/proxy/server"
+	"github.com/tidewaiter/tidewaiter/proxy/ship"
+)
+
+// lastShipping is how long the recordings of the last sessions may take to arrive once the proxy has drained.
+const lastShipping = 3 * time.Second
+
+// sidecar is a running proxy.
+type sidecar struct {
+	cfg     config.Config
+	log     *slog.Logger
+	server  *server.Server
+	metrics *server.Metrics
+	fleet   *fleet
+	spool   *ship.Spool
+	client  *control.Client
+}
+
+// Run serves what the operator gives, until ctx ends; then it drains. Until the operator has given something, nothing is
+// served and /readyz says why. An error is one of the sidecar's own surroundings: a folder, a port.
+func Run(ctx context.Context, cfg config.Config, version string, log *slog.Logger) error {
+	s, err := build(cfg, version, log)
+	if err != nil {
+		return err
+	}
+	health, err := net.Listen("tcp", cfg.Health)
+	if err != nil {
+		return fmt.Errorf("--health %s: %w", cfg.Health, err)
+	}
+	web := &http.Server{Handler: s.server.Handler(s.metrics), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10}
+	var running sync.WaitGroup
+	running.Go(func() { _ = web.Serve(health) }) // ends with Close
+	// The operator is listened to and recordings are shipped until the last session has ended.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() { s.client.Run(work) })
+	running.Go(func() { s.spool.Ship(work, s.client) })
+	log.Info("the sidecar runs", "version", version, "operator", cfg.Operator, "dataSources", cfg.DataSources)
+	err = s.server.Run(ctx)
+	s.fleet.close()
+	last, cancel := context.WithTimeout(work, lastShipping)
+	if s.spool.WaitEmpty(last) != nil {
+		log.Info("recordings are left in the spool", "bytes", s.spool.Used())
+	}
+	cancel()
+	stop()
+	err = errors.Join(err, web.Close())
+	running.Wait()
+	return err
+}
+
+func build(cfg config.Config, version string, log *slog.Logger) (*sidecar, error) {
+	s := &sidecar{cfg: cfg, log: log, metrics: server.NewMetrics()}
+	var err error
+	if s.spool, err = ship.New(ship.Options{Dir: cfg.Spool, Limit: cfg.SpoolLimit, Log: log}); err != nil {
+		return nil, fmt.Errorf("--spool %s: %w", cfg.Spool, err)
+	}
+	s.server = server.New(server.Options{
+		MaxConnections: cfg.Connections, MaxMemory: uint64(cfg.Memory) / 4 * 3, DrainTimeout: cfg.Drain, Ready: s.ready, Log: log,
+	})
+	tally := datasource.NewTally(s.metrics, nil)
+	s.fleet = &fleet{podUID: cfg.Pod.UID, server: s.server, spool: s.spool, tally: tally, ships: map[string]*served{}}
+	s.client = control.New(control.Options{
+		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: version,
+		Fleet: s.fleet, ReportEvery: cfg.ReportEvery, Log: log,
+	})
+	s.fleet.observer = &watcher{Tally: tally, changed: s.client.Changed}
+	s.metrics.Gauge("lease_held", "1 while new connections are served.", func() float64 {
+		if s.client.Leased() {
+			return 1
+		}
+		return 0
+	})
+	s.metrics.Gauge("snapshot_revision", "Revision of the snapshot in force.", func() float64 { return float64(s.client.Revision()) })
+	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
+	return s, nil
+}
+
+// ready says what is missing: identity, listeners, bundle or credential.
+func (s *sidecar) ready() error {
+	if !s.client.Accepted() {
+		if err := control.Identity(s.cfg.Identity).Check(); err != nil {
+			return err
+		}
+		return fmt.Errorf("the operator at %s has not accepted this sidecar yet", s.cfg.Operator)
+	}
+	return s.fleet.missing(s.cfg.DataSources)
+}
+
+// watcher tells when a data source begins or ceases to be used.
+type watcher struct {
+	*datasource.Tally
+	changed func()
+}
+
+// Opened counts a session that began.
+func (w *watcher) Opened(dataSource string) {
+	w.Tally.Opened(dataSource)
+	if w.Totals(dataSource).Open == 1 {
+		w.changed()
+	}
+}
+
+// Closed counts a session that ended.
+func (w *watcher) Closed(dataSource string, c access.Closed) {
+	w.Tally.Closed(dataSource, c)
+	if w.Totals(dataSource).Open == 0 {
+		w.changed()
+	}
+}
