@@ -28,9 +28,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: ## regenerate deepcopy functions, CRDs and protobuf from api/
+generate: ## regenerate what is made from api/ and config/: deepcopy, CRDs, reference pages, the chart's files, protobuf
 	$(TOOL) controller-gen object paths=./api/v1alpha1
 	$(TOOL) controller-gen crd paths=./api/v1alpha1 output:crd:artifacts:config=config/crd/bases
+	$(GO) run ./hack/reference
 	hack/chart-files.sh
 	$(BUF) lint
 	$(BUF) format -w
@@ -82,8 +83,8 @@ demo: need-cc ## a tour on a real PostgreSQL, in about a minute
 	$(GO) run ./hack/demo $(ARGS)
 
 .PHONY: build
-build: need-cc ## build bin/kubectl-tidewaiter
-	$(GO) build -o bin/kubectl-tidewaiter ./cmd/kubectl-tidewaiter
+build: need-cc ## build the programs into bin/
+	$(GO) build -o bin/ ./cmd/...
 
 # What a machine must have. Each check ends with the line that cures it.
 

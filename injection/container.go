@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,21 @@ func (s *Settings) Check() error {
 // trusts reports whether a container with the image may be the proxy.
 func (s *Settings) trusts(image string) bool {
 	return image != "" && (image == s.Image || slices.Contains(s.OlderImages, image))
+}
+
+// nativeSince is the minor version of Kubernetes 1 that serves native sidecars without having to be told to (KEP-753).
+const nativeSince = 29
+
+// ServesNativeSidecars judges an API server's version, as it tells it: major "1", minor "37" or "37+". A version that
+// cannot be read serves none.
+func ServesNativeSidecars(major, minor string) bool {
+	one, err := strconv.Atoi(major)
+	if err != nil {
+		return false
+	}
+	digits, _, _ := strings.Cut(minor, "+")
+	n, err := strconv.Atoi(digits)
+	return err == nil && (one > 1 || one == 1 && n >= nativeSince)
 }
 
 // DefaultResources are what a proxy asks for unless the operator or the pod says otherwise. It has no limit of CPU time:

@@ -48,7 +48,7 @@ const recreate = "delete the pod and let its controller create it again"
 func Verify(pod *corev1.Pod, namespaceLabels map[string]string, s *Settings) (*Status, error) {
 	if namespaceLabels[NamespaceLabel] != NamespaceEnabled {
 		return nil, refuse(ReasonNamespaceNotEnabled, "metadata.namespace",
-			fmt.Sprintf("%s is not labelled %s=%s", pod.Namespace, NamespaceLabel, NamespaceEnabled), "label the namespace")
+			fmt.Sprintf("%s is not labeled %s=%s", pod.Namespace, NamespaceLabel, NamespaceEnabled), "label the namespace")
 	}
 	text, annotated := pod.Annotations[StatusAnnotation]
 	if pod.Labels[InjectedLabel] != Injected || !annotated {

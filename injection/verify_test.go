@@ -133,6 +133,16 @@ func exec() *corev1.Probe {
 	return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"cat"}}}}
 }
 
+func TestNativeSidecarsAreServedSince129(t *testing.T) {
+	for version, want := range map[[2]string]bool{
+		{"1", "28"}: false, {"1", "29"}: true, {"1", "37+"}: true, {"2", "0"}: true, {"", ""}: false, {"1", "x"}: false, {"0", "99"}: false,
+	} {
+		if got := ServesNativeSidecars(version[0], version[1]); got != want {
+			t.Errorf("%v: %v", version, got)
+		}
+	}
+}
+
 func TestDuringAnUpgradePodsOfTheOlderImageAreBelieved(t *testing.T) {
 	newer := &Settings{Image: "proxy:v2", OlderImages: []string{settings.Image}, Operator: settings.Operator}
 	if _, err := Verify(injected(t), enabled, newer); err != nil {

@@ -63,20 +63,21 @@ func asOperator(t *testing.T, server *kubetest.Server) *rest.Config {
 
 // replica is a running operator.
 type replica struct {
-	health string
-	log    *output
-	stop   func() error
+	health, sidecars, webhook string
+
+	log  *output
+	stop func() error
 }
 
 func run(t *testing.T, config *rest.Config, name string) *replica {
 	t.Helper()
-	r := &replica{health: free(t), log: &output{}}
+	r := &replica{health: free(t), sidecars: free(t), webhook: free(t), log: &output{}}
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(r.log), zapcore.DebugLevel)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Options{
-			Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: free(t), Webhook: free(t),
+			Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: r.sidecars, Webhook: r.webhook,
 			Health: r.health, Metrics: "0", Names: []string{"127.0.0.1"}, Registerer: prometheus.NewRegistry(),
 			LeaseDuration: 3 * time.Second, Log: zapr.NewLogger(zap.New(core)),
 		})
@@ -255,7 +256,7 @@ func TestTheOperatorSaysWhatIsInForceWithNoMoreRightsThanItsOwn(t *testing.T) {
 	ds, policy := &v1alpha1.DataSource{}, &v1alpha1.AccessPolicy{}
 	condition(t, c, ds, "orders", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonSecretForbidden, "Role")
 	condition(t, c, ds, "orders", v1alpha1.ConditionReachable, metav1.ConditionUnknown, v1alpha1.ReasonPending, "waits for ResolvedRefs")
-	server.Kubectl(t, "apply", "-f", "../config/samples/secret-access.yaml")
+	server.Kubectl(t, "apply", "-f", "../config/samples/access/secrets.yaml")
 	condition(t, c, ds, "orders", v1alpha1.ConditionReachable, metav1.ConditionTrue, v1alpha1.ReasonReachable, "answers to the credential")
 	if ds.Status.Classified == nil || ds.Status.Classified.Columns != 2 {
 		t.Errorf("classified %+v", ds.Status.Classified)

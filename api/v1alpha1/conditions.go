@@ -34,7 +34,8 @@ const (
 	ReasonNotReady = "NotReady"
 	// ReasonAccepted goes with Accepted=True.
 	ReasonAccepted = "Accepted"
-	// ReasonInvalid goes with Accepted=False: the spec passed validation but could not be compiled.
+	// ReasonInvalid goes with Accepted=False: the spec passed validation but could not be compiled. It goes with
+	// Programmed=False of a DataSource as well: one of its AccessPolicies could not.
 	ReasonInvalid = "Invalid"
 	// ReasonInvalidRego goes with Accepted=False: spec.rego does not compile or reaches for something it may not.
 	ReasonInvalidRego = "InvalidRego"
@@ -50,7 +51,7 @@ const (
 	ReasonSecretForbidden = "SecretForbidden"
 	// ReasonProgrammed goes with Programmed=True.
 	ReasonProgrammed = "Programmed"
-	// ReasonPending goes with Programmed or Enforced=Unknown while a revision is on its way.
+	// ReasonPending goes with Unknown of any condition: something else comes first, which the message names.
 	ReasonPending = "Pending"
 	// ReasonEnforced goes with Enforced=True.
 	ReasonEnforced = "Enforced"

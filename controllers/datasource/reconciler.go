@@ -133,8 +133,11 @@ func (v *visit) program(ctx context.Context) phase.Outcome {
 				"AccessPolicy %s/%s does not compile, and workloads that it selects keep the revision before: see its condition Accepted", p.Namespace, p.Name)
 		}
 	}
-	if count == 0 {
+	switch count {
+	case 0:
 		return phase.True(v1alpha1.ReasonProgrammed, "no AccessPolicy speaks of it, so every statement is denied")
+	case 1:
+		return phase.True(v1alpha1.ReasonProgrammed, "sidecars are given it with 1 AccessPolicy")
 	}
 	return phase.True(v1alpha1.ReasonProgrammed, "sidecars are given it with %d AccessPolicies", count)
 }

@@ -1,8 +1,8 @@
-// Package chart_test holds what is asked of the ways to install Tidewaiter: that the Helm chart and config/default say the
+// Package chart holds what is asked of the ways to install Tidewaiter: that the Helm chart and config/default say the
 // same, that a real API server takes every object of both, and that uninstalling leaves nothing that blocks pods.
 //
 // It uses helm and kubectl as people do, and must not import a package of the product.
-package chart_test
+package chart
 
 import (
 	"bytes"

@@ -15,12 +15,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clients "k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -31,9 +34,8 @@ import (
 // cluster is a real API server with our configurations and policies, asking a webhook in this process.
 type cluster struct {
 	*kubetest.Server
-	client  client.Client
-	took    *durations
-	webhook func() // stops it
+	client client.Client
+	took   *durations
 }
 
 const patience = 60 * time.Second
@@ -110,7 +112,7 @@ func (c *cluster) serve(ctx context.Context, config *rest.Config, scheme *runtim
 		Host: c.Webhooks.LocalServingHost, Port: c.Webhooks.LocalServingPort, CertDir: c.Webhooks.LocalServingCertDir,
 	})
 	server.Register(PodPath, c.took.measure(&webhook.Admission{Handler: pods}))
-	ctx, c.webhook = context.WithCancel(ctx)
+	server.Register(laterPath, &webhook.Admission{Handler: admission.HandlerFunc(later)})
 	go func() { _ = objects.Start(ctx) }()
 	go func() { _ = server.Start(ctx) }()
 	return eventually(func() error { return errors.Join(pods.Ready(nil), server.StartedChecker()(&http.Request{})) })
@@ -150,7 +152,24 @@ func (c *cluster) policies(ctx context.Context) error {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 	}
+	probe := plain("data", "")
+	probe.GenerateName, probe.Annotations, probe.Name = "", nil, "probe"
+	if err := c.client.Create(ctx, probe.DeepCopy()); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	set, err := clients.NewForConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	enter := set.CoreV1().RESTClient().Post().Namespace("data").Resource("pods").Name("probe").SubResource("exec").
+		Param("container", injection.ContainerName).Param("command", "id")
+	claim := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"tidewaiter.dev/injected":"true"}}}`))
 	return eventually(func() error {
+		for _, err := range []error{enter.Do(ctx).Error(), c.client.Patch(ctx, probe.DeepCopy(), claim, client.DryRunAll)} {
+			if err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
+				return fmt.Errorf("policies are not in force yet: %w", err)
+			}
+		}
 		for _, pod := range []*corev1.Pod{plain("data", "data/orders"), {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "data", GenerateName: "web-", Annotations: map[string]string{injection.Domain + "x": "y"}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web:1"}}},

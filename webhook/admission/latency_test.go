@@ -30,7 +30,7 @@ func TestAdmissionKeepsItsBudgetAtTwoHundredPodsASecond(t *testing.T) {
 	for range 3 { // one round that is not disturbed shows what admission costs
 		m := c.load(t, 3*podsPerSecond, client.DryRunAll)
 		judged := 99
-		if percentile(m.late, 99) > quiet {
+		if percentile(m.late, 99) > quiet || m.rate < 0.95*podsPerSecond {
 			judged = 50
 		}
 		if percentile(m.webhook, judged) <= budget {
@@ -60,23 +60,32 @@ func BenchmarkAdmission(b *testing.B) {
 type measured struct {
 	webhook []time.Duration // the answers of the webhook, with their HTTP and JSON
 	late    []time.Duration // timers: what the machine is late by itself
+	rate    float64         // pods a second
 }
 
-// load creates pods at a steady rate, whether the ones before are done or not. It tells what the API server and its client
-// saw as well.
+// inFlight bounds the pods under way, so that a machine that cannot keep up becomes slower instead of falling over.
+const inFlight = 64
+
+// load creates pods at a steady rate, whether the ones before are done or not, up to inFlight. It tells what the API server
+// and its client saw as well.
 func (c *cluster) load(t testing.TB, pods int, options ...client.CreateOption) measured {
 	t.Helper()
 	c.took.take()
 	before := c.webhookBuckets(t)
-	created, late := make([]time.Duration, pods), make([]time.Duration, pods)
+	created, late := make([]time.Duration, pods), []time.Duration{}
 	errs := make([]error, pods)
 	var running sync.WaitGroup
+	free := make(chan struct{}, inFlight)
 	begin := time.Now()
 	for i := range pods {
-		due := begin.Add(time.Duration(i) * time.Second / podsPerSecond)
-		<-time.After(time.Until(due))
-		late[i] = time.Since(due)
+		asked := time.Now()
+		if wait := begin.Add(time.Duration(i) * time.Second / podsPerSecond).Sub(asked); wait > 0 {
+			<-time.After(wait)
+			late = append(late, time.Since(asked)-wait)
+		}
+		free <- struct{}{}
 		running.Go(func() {
+			defer func() { <-free }()
 			start := time.Now()
 			errs[i] = c.client.Create(t.Context(), plain("shop", "data/orders"), options...)
 			created[i] = time.Since(start)
@@ -91,7 +100,7 @@ func (c *cluster) load(t testing.TB, pods int, options ...client.CreateOption) m
 	t.Logf("%d pods at %.0f/s: webhook p50 %v, p99 %v; API server's wait for it: p99 %s; creation of a pod p50 %v, p99 %v; timers late by p99 %v",
 		pods, rate, percentile(answers, 50), percentile(answers, 99), quantile(before, c.webhookBuckets(t)),
 		percentile(created, 50), percentile(created, 99), percentile(late, 99))
-	return measured{webhook: answers, late: late}
+	return measured{webhook: answers, late: late, rate: rate}
 }
 
 func percentile(all []time.Duration, p int) time.Duration {

@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,8 +116,18 @@ func TestAnInjectedPodGetsNoDebugContainer(t *testing.T) {
 	other.Annotations = nil
 	c.create(t, other)
 	const debug = `{"spec":{"ephemeralContainers":[{"name":"debug","image":"busybox","targetContainerName":"web"}]}}`
-	if err := c.patch(t, pod, debug, "ephemeralcontainers"); err == nil || !strings.Contains(err.Error(), "kubectl debug --copy-to") {
-		t.Errorf("%v", err)
+	dry := client.RawPatch(types.StrategicMergePatchType, []byte(debug))
+	if err := eventually(func() error { // an API server takes a moment to put a policy in force
+		err := c.client.SubResource("ephemeralcontainers").Patch(t.Context(), pod.DeepCopy(), dry, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "kubectl debug --copy-to") {
+			return fmt.Errorf("not refused by the policy: %w", err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.patch(t, pod, debug, "ephemeralcontainers"); err == nil {
+		t.Error("there is a debug container")
 	}
 	if err := c.patch(t, other, debug, "ephemeralcontainers"); err != nil {
 		t.Errorf("another pod: %v", err)

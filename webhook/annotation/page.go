@@ -11,7 +11,7 @@ const before = `<!-- Code generated from webhook/annotation; DO NOT EDIT. go tes
 # Annotations
 
 What the author of a pod may write, in the pod's metadata (for Deployments and their like: in the template's). They count in
-namespaces labelled ` + "`%s=%s`" + `; elsewhere a pod with them is refused, never silently left without its sidecar. An
+namespaces labeled ` + "`%s=%s`" + `; elsewhere a pod with them is refused, never silently left without its sidecar. An
 annotation of ` + "`%s`" + ` that is not listed here is refused too.
 
 | annotation | value | default | bounds |
@@ -29,8 +29,9 @@ Environment variables that a DataSource's ` + "`spec.inject.env`" + ` names are 
 containers, before the container's own. **A variable of that name that the pod sets itself is replaced**, whether its value is
 literal or from a Secret: an application that silently kept a credential of its own would go past the sidecar. Whoever creates the
 pod is warned of it; where the operator runs with ` + "`--strict`" + ` the pod is refused instead. So it is with other signs of a
-credential in the pod: a reference to the DataSource's own Secret, a password for its host in a variable, a ` + "`PGPASSWORD`" + `, and
-with host paths that show the node's processes or the files of its pods.
+credential in the pod: a reference to the DataSource's own Secret, a password for its host in a variable, a ` + "`PGPASSWORD`" + `, with
+host paths that show the node's processes or the files of its pods, and with containers that could read the pod's network
+(root with NET_RAW) beside a DataSource that is reached without TLS.
 `
 
 // Page is docs/annotations.md.

@@ -39,7 +39,9 @@ func (j *job) writeContainer() {
 	if at := indexOf(list, injection.ContainerName); at >= 0 {
 		if part := injection.DifferentContainer(&list[at], &j.settings.Settings, &j.status); part != "" {
 			j.taken(fmt.Sprintf("spec.%s{%s}.%s", path, injection.ContainerName, part), "rename the container")
+			return
 		}
+		j.moveForward(at)
 		return
 	}
 	c := injection.Container(&j.settings.Settings, &j.status)
@@ -57,18 +59,29 @@ func (j *job) writeContainer() {
 		j.patch.add("/spec/initContainers", []corev1.Container{c})
 		return
 	}
-	j.patch.add(fmt.Sprintf("/spec/initContainers/%d", j.position()), c)
+	j.patch.add(fmt.Sprintf("/spec/initContainers/%d", j.position(list)), c)
+}
+
+// moveForward moves a proxy that is there to where it belongs: another webhook may have put init containers before it.
+func (j *job) moveForward(at int) {
+	if j.options.Sidecar != injection.ModeNative {
+		return
+	}
+	others := slices.Delete(slices.Clone(j.pod.Spec.InitContainers), at, at+1)
+	if to := j.position(others); to != at {
+		j.patch.move(fmt.Sprintf("/spec/initContainers/%d", at), fmt.Sprintf("/spec/initContainers/%d", to))
+	}
 }
 
 // position of a native sidecar among the init containers: before all of them, so that they can use the data sources. Where
 // a mesh's CNI plugin redirects the pod's network before any container starts, nothing has a network until the mesh's
 // proxy runs, and ours comes right after it.
-func (j *job) position() int {
+func (j *job) position(others []corev1.Container) int {
 	for _, mesh := range meshes {
-		if indexOf(j.pod.Spec.InitContainers, mesh.validator) < 0 {
+		if indexOf(others, mesh.validator) < 0 {
 			continue
 		}
-		at := indexOf(j.pod.Spec.InitContainers, mesh.proxy)
+		at := indexOf(others, mesh.proxy)
 		if at < 0 {
 			j.addf(ReasonNoSidecar, fmt.Sprintf("spec.initContainers{%s}", mesh.validator),
 				"let the mesh run its proxy as a native sidecar, or redirect by an init container instead of its CNI plugin",

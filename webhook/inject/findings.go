@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tidewaiter/tidewaiter/injection"
 )
@@ -99,6 +102,46 @@ func (j *job) findHostPaths() {
 			}
 		}
 	}
+}
+
+// findEavesdroppers looks for containers that can read the network of the pod: with NET_RAW, which runtimes give to root
+// unless it is dropped. What the proxy and the server say to each other is encrypted, except where the DataSource says
+// tls.mode: disable; there, values would be read that the proxy masks.
+func (j *job) findEavesdroppers() {
+	for _, s := range j.sources {
+		if !s.clear {
+			continue
+		}
+		for _, c := range j.places() {
+			if !slices.Contains(ofMesh, c.Name) && maySniff(j.pod.Spec.SecurityContext, c.SecurityContext) {
+				j.findf(c.field+".securityContext.capabilities.drop", "drop NET_RAW or ALL, or run it as another user than root",
+					"lets the container read what the proxy and DataSource %s, whose tls.mode is disable, say to each other", s.name)
+			}
+		}
+	}
+}
+
+// maySniff reports whether a container may run as root with NET_RAW.
+func maySniff(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) bool {
+	var user *int64
+	nonRoot := false
+	if pod != nil {
+		user, nonRoot = pod.RunAsUser, pod.RunAsNonRoot != nil && *pod.RunAsNonRoot
+	}
+	if c != nil {
+		if c.RunAsUser != nil {
+			user = c.RunAsUser
+		}
+		if c.RunAsNonRoot != nil {
+			nonRoot = *c.RunAsNonRoot
+		}
+		if c.Capabilities != nil && slices.ContainsFunc(c.Capabilities.Drop, func(name corev1.Capability) bool {
+			return name == "ALL" || name == "NET_RAW"
+		}) {
+			return false
+		}
+	}
+	return !nonRoot && (user == nil || *user == 0)
 }
 
 func (j *job) findf(field, cure, what string, args ...any) {

@@ -32,7 +32,7 @@ type Settings struct {
 	// NativeSidecars says that the API server and the nodes serve native sidecars (Kubernetes 1.29 and later). Where they
 	// do not, the field that makes one is dropped silently, and the pod would hang forever.
 	NativeSidecars bool
-	// Strict refuses what is otherwise warned of: signs that the pod has a credential of its own.
+	// Strict refuses what is otherwise warned of.
 	Strict bool
 }
 
@@ -80,8 +80,8 @@ const (
 	ReasonReachesProxy Reason = "ReachesProxy"
 	// ReasonAltered is a pod that brings parts of an injection along which are not as they would be written.
 	ReasonAltered Reason = "AlteredInjection"
-	// ReasonCredential is, in strict mode, a pod with signs of a credential of its own.
-	ReasonCredential Reason = "Credential"
+	// ReasonStrict is, in strict mode, what is otherwise warned of: signs of a credential, or of a way to the proxy.
+	ReasonStrict Reason = "Strict"
 )
 
 // Denial is why a pod is refused.

@@ -46,8 +46,9 @@ func (j *job) run(lookup Sources) (*Result, error) {
 	j.writeEnvironment()
 	j.findCredentials()
 	j.findHostPaths()
+	j.findEavesdroppers()
 	if j.settings.Strict {
-		j.add(ReasonCredential, j.findings...)
+		j.add(ReasonStrict, j.findings...)
 	}
 	j.writeStatus()
 	j.writeVolumes()

@@ -8,8 +8,9 @@ import (
 // Operation of a JSON patch (RFC 6902).
 type Operation struct {
 	Op    string          `json:"op"`
+	From  string          `json:"from,omitempty"`
 	Path  string          `json:"path"`
-	Value json.RawMessage `json:"value"`
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // patch collects operations, which are applied in order.
@@ -19,6 +20,10 @@ type patch struct {
 
 func (p *patch) add(path string, value any)     { p.append("add", path, value) }
 func (p *patch) replace(path string, value any) { p.append("replace", path, value) }
+
+func (p *patch) move(from, to string) {
+	p.operations = append(p.operations, Operation{Op: "move", From: from, Path: to})
+}
 
 func (p *patch) append(op, path string, value any) {
 	raw, err := json.Marshal(value)

@@ -41,6 +41,38 @@ func TestInjectingTwiceIsInjectingOnce(t *testing.T) {
 	})
 }
 
+// Another webhook put an init container before the proxy, and the API server asks again.
+func TestTheProxyComesFirstAgainAfterAnotherWebhook(t *testing.T) {
+	s := scenarios(t)["init-containers"]
+	first, err := s.inject(t, s.Pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pod corev1.Pod
+	if err := json.Unmarshal(apply(t, s.Pod, first.Patch), &pod); err != nil {
+		t.Fatal(err)
+	}
+	pod.Spec.InitContainers = append([]corev1.Container{{Name: "theirs", Image: "theirs:1"}}, pod.Spec.InitContainers...)
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.inject(t, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(apply(t, raw, second.Patch), &pod); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range pod.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, " "); got != "tidewaiter-proxy theirs migrate warm" || len(pod.Spec.InitContainers[1].Env) != 2 {
+		t.Errorf("%s, with %v", got, pod.Spec.InitContainers[1].Env)
+	}
+}
+
 func TestWhatThePodSaysItselfIsUntouched(t *testing.T) {
 	eachInjected(t, func(t *testing.T, s *scenario, result *Result, after []byte) {
 		if err := untouched(s.Pod, after, result.Patch); err != nil {
@@ -53,7 +85,7 @@ func TestWhatThePodSaysItselfIsUntouched(t *testing.T) {
 func untouched(before, after []byte, patch []Operation) error {
 	was, is := tree(before), tree(after)
 	for _, op := range patch {
-		if op.Op == "add" {
+		if op.Op == "add" || op.Op == "move" { // a move is of the proxy alone, or what is compared below has gone
 			continue
 		}
 		var list string

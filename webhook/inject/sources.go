@@ -20,6 +20,7 @@ type source struct {
 	port     int32
 	host     string
 	database string
+	clear    bool // the connection to the server is not encrypted
 	secret   string
 	env      []v1alpha1.EnvVar
 }
@@ -55,7 +56,7 @@ func (j *job) resolve(lookup Sources) {
 		default:
 			j.sources = append(j.sources, source{
 				name: full, own: namespace == j.ns.Name, port: ds.Spec.Listen.Port, host: ds.Spec.Postgres.Host,
-				database: ds.Spec.Postgres.Database, secret: string(ds.Spec.Credentials.SecretRef.Name), env: ds.Spec.Inject.Env,
+				database: ds.Spec.Postgres.Database, clear: ds.Spec.Postgres.TLS.Mode == v1alpha1.TLSDisable, secret: string(ds.Spec.Credentials.SecretRef.Name), env: ds.Spec.Inject.Env,
 			})
 		}
 	}
