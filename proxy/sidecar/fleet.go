@@ -31,6 +31,7 @@ type fleet struct {
 	spool    *ship.Spool
 	tally    *datasource.Tally
 	observer session.Observer
+	begun    func() // called once, at the first lease; may be nil
 
 	mu     sync.Mutex
 	ships  map[string]*served
@@ -230,6 +231,10 @@ func (f *fleet) Lease(held bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.leased = held
+	if held && f.begun != nil {
+		go f.begun()
+		f.begun = nil
+	}
 	for name, s := range f.ships {
 		s.endpoint.Refuse(f.refusal(name, s))
 	}
