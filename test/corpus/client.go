@@ -33,7 +33,7 @@ type frame struct {
 const maxFrame = 64 << 20
 
 // patience bounds a row; the servers' statement_timeout is shorter.
-const patience = 30 * time.Second
+const patience = 2 * 60 * time.Second
 
 // client is a connection that keeps every byte it was sent since the last mark.
 type client struct {

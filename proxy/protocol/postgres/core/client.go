@@ -219,10 +219,11 @@ func (c *Conn) describe(r *wire.Reader, body []byte) error {
 	}
 	a := &answer{owed: owedDescribe}
 	if target == 'S' {
-		if len(c.names.prepared[name]) == 0 {
+		all := c.names.known(name)
+		if len(all) == 0 {
 			return c.refuse('D', noStatement(name))
 		}
-		a.stmts = merged(c.names.prepared[name])
+		a.stmts = merged(all)
 	} else if a.portal = c.names.portal(name); a.portal != nil {
 		a.stmts = a.portal.stmts
 		c.expectDescription(a)
@@ -262,15 +263,9 @@ func (c *Conn) closeName(r *wire.Reader, body []byte) error {
 	}
 	a := &answer{owed: owedClose}
 	if target == 'S' {
-		old, had := c.names.prepared[name]
-		delete(c.names.prepared, name)
-		if had {
-			a.undo = func() { c.names.restore(name, old) }
-		}
+		a.undo, a.did = c.names.close(name)
 	} else if p := c.names.portals[name]; p != nil {
-		delete(c.names.portals, name)
-		p.end()
-		a.undo = func() { c.names.reopen(p) }
+		a.undo, a.did = c.names.closePortal(p)
 	}
 	c.push(a)
 	return c.message('C', body)
@@ -345,7 +340,7 @@ func (c *Conn) bindPart(p []byte) error {
 // bindNamed decides, once the names are known, whether a Bind goes on.
 func (c *Conn) bindNamed() error {
 	_, statement := c.bind.target()
-	if len(c.names.prepared[statement]) == 0 {
+	if len(c.names.known(statement)) == 0 {
 		c.client.treat = drop
 		return c.refuse('B', noStatement(statement))
 	}
@@ -381,7 +376,7 @@ func (c *Conn) bindEnd() error {
 		if old := c.names.portals[name]; old != nil {
 			old.end()
 		}
-		a.portal, a.stays = p, c.names.portals[name] == nil // in a failed transaction it is there, and cannot run
+		a.portal, a.stays = p, c.names.open(name) == nil // in a failed transaction it is there, and cannot run
 		a.undo, a.did = c.names.bind(p)
 	}
 	c.touch(a.stmts)

@@ -188,7 +188,7 @@ func (c *Conn) state() analysis.State {
 		Stale:       c.altered,
 		Unsettled:   c.changed,
 		Temp:        c.names.temp,
-		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.prepared[name]) },
+		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.known(name)) },
 		Cursor: func(name string) []*analysis.Statement {
 			out := facts(c.names.cursors[name])
 			return append(out, facts(c.names.behind(name))...)

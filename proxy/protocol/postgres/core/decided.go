@@ -12,10 +12,13 @@ import (
 // than parsed: there is no parameter 0, whatever exists in the database. In a
 // transaction that has failed the server says that instead, as it would have of the
 // refused statement. In place of a name that is not known goes a portal's name that
-// is not known either.
+// is not known either; and in place of a FETCH or EXECUTE of one goes another such,
+// since it fails when it runs, which leaves the portal that it ran in.
 const (
 	poisonText      = "tidewaiter refused a statement here"
 	poisonStatement = "SELECT $0 -- " + poisonText
+	poisonFetch     = `FETCH "` + poisonText + `"`
+	poisonExecute   = `EXECUTE "` + poisonText + `"`
 )
 
 // Answer takes the driver's answer to the open question and lets the client side
@@ -245,10 +248,22 @@ func (c *Conn) refuseAs(kind byte, e *wire.Error, absent bool) error {
 	}
 	if simple {
 		c.owe.push(&answer{owed: owedQuery, poison: e, absent: absent})
-		return c.forward(wire.Query(nil, poisonStatement))
+		return c.forward(wire.Query(nil, poisonOf(e, absent)))
 	}
 	c.push(&answer{owed: owedExecute, poison: e})
 	return c.forward(wire.Execute(nil, poisonText, 0))
+}
+
+// poisonOf returns the query that fails where the refused one would have.
+func poisonOf(e *wire.Error, absent bool) string {
+	switch {
+	case absent && e.Code == "34000":
+		return poisonFetch
+	case absent && e.Code == "26000":
+		return poisonExecute
+	default:
+		return poisonStatement
+	}
 }
 
 // injectPoison makes the open transaction fail after a result was stopped too

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
@@ -20,6 +22,8 @@ type prepared struct {
 	stmts []analysis.Statement
 	born  int // when it was made, by names.clock
 	group int // the pipeline group of its Parse; 0 = none
+
+	closing int // the pipeline group of a Close that the server has not answered; 0 = none
 }
 
 // portal is a bound statement. It lives until it is closed or its transaction
@@ -39,7 +43,8 @@ type portal struct {
 	group int // the pipeline group of its Bind
 	// under is what the name stood for before, as long as the server has not said
 	// that this portal was made.
-	under *portal
+	under   *portal
+	closing int // as of prepared
 }
 
 // text returns the statement as its client wrote it, for the recording.
@@ -121,10 +126,44 @@ func (n *names) restore(name string, old []*prepared) {
 	}
 }
 
+// close takes away what name stands for, as Close does, once the server has said
+// that it did: see did and undo of parse.
+func (n *names) close(name string) (undo, did func()) {
+	gone, group := n.prepared[name], n.group
+	for _, p := range gone {
+		p.closing = group
+	}
+	undo = func() {
+		for _, p := range gone {
+			if p.closing == group {
+				p.closing = 0
+			}
+		}
+	}
+	return undo, func() { n.keep(name, func(q *prepared) bool { return !slices.Contains(gone, q) }) }
+}
+
+// known returns what name may stand for. After a Close of the same group that is
+// nothing: if the Close does not happen, what follows it is skipped too. In a later
+// group, it may not have happened.
+func (n *names) known(name string) []*prepared {
+	all := n.prepared[name]
+	if !slices.ContainsFunc(all, func(p *prepared) bool { return p.closing == n.group }) {
+		return all
+	}
+	var open []*prepared
+	for _, p := range all {
+		if p.closing != n.group {
+			open = append(open, p)
+		}
+	}
+	return open
+}
+
 // statement returns what a Bind of that name may bind. After a Parse of the same
 // group it is that one: if the Parse fails, the Bind is skipped with it.
 func (n *names) statement(name string) []*prepared {
-	all := n.prepared[name]
+	all := n.known(name)
 	if last := len(all) - 1; last >= 0 && all[last].group == n.group {
 		return all[last:]
 	}
@@ -152,18 +191,39 @@ func (n *names) bind(p *portal) (undo, did func()) {
 	return undo, func() { p.under = nil }
 }
 
-// reopen puts a portal back that was not closed after all, under what its name
-// stands for by now.
-func (n *names) reopen(p *portal) {
-	top := n.portals[p.name]
-	if top == nil {
-		n.portals[p.name] = p
-		return
+// closePortal takes p away as Close does, once the server has said that it did. What
+// was bound of the name later stays.
+func (n *names) closePortal(p *portal) (undo, did func()) {
+	group := n.group
+	p.end()
+	p.closing = group
+	undo = func() {
+		if p.closing == group {
+			p.closing = 0
+		}
 	}
-	for top.under != nil {
-		top = top.under
+	did = func() {
+		top := n.portals[p.name]
+		if top == p {
+			delete(n.portals, p.name)
+		}
+		for ; top != nil; top = top.under {
+			if top.under == p {
+				top.under = nil
+			}
+		}
 	}
-	top.under = p
+	return undo, did
+}
+
+// open returns the portal of Bind that is called name, unless it has been closed in
+// this group.
+func (n *names) open(name string) *portal {
+	p := n.portals[name]
+	if p != nil && p.closing == n.group {
+		return nil
+	}
+	return p
 }
 
 // behind returns what the portal called name may be a portal of, whichever of its
@@ -180,7 +240,7 @@ func (n *names) behind(name string) []*prepared {
 // portal. Where a Bind of an earlier group is still to be answered, it may be that
 // one or what was there before.
 func (n *names) portal(name string) *portal {
-	if p := n.portals[name]; p != nil {
+	if p := n.open(name); p != nil {
 		if p.under == nil || p.group == n.group {
 			return p
 		}

@@ -111,3 +111,26 @@ func TestARefusedNameGivesWayToAPortalThatIsGone(t *testing.T) {
 		t.Errorf("the client saw %q, want %q", r.c.ToClient, want)
 	}
 }
+
+func TestACloseCountsOnceTheServerHasAnsweredIt(t *testing.T) {
+	r := newRig(t, Settings{}, nil)
+	r.feed(wire.Parse(nil, "s", "sensitive"), sync)
+	r.server(parsed, ready)
+	closeStatement := wire.Message(nil, 'C', []byte("Ss\x00"))
+	known := func(want int) {
+		t.Helper()
+		if got := len(r.c.names.known("s")); got != want {
+			t.Errorf("s may be %d statements, want %d", got, want)
+		}
+	}
+	r.feed(wire.Parse(nil, "t", "fails"), closeStatement)
+	known(0) // whatever follows in this group is skipped with the Close
+	r.feed(sync)
+	known(1) // the Close may be skipped
+	r.server(failed, ready)
+	known(1)
+	r.feed(closeStatement, sync)
+	known(1)
+	r.server(wire.Message(nil, '3'), ready)
+	known(0)
+}
