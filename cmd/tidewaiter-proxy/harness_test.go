@@ -146,7 +146,7 @@ func freePort(t *testing.T) int {
 func (p *pod) start(t *testing.T, more ...string) {
 	t.Helper()
 	args := append([]string{
-		"run", "--operator", p.operator.Address, "--identity", p.operator.Identity, "--spool", p.spool, "--health", p.health, "--data-source", "data/orders",
+		"run", "--operator", p.operator.Address, "--identity", p.operator.Identity, "--spool", p.spool, "--health", p.health, "--log-level", "debug", "--data-source", "data/orders",
 	}, more...)
 	p.cmd, p.log, p.ended = exec.Command(binary, args...), &logTail{}, make(chan error, 1)
 	p.cmd.Env = []string{"POD_NAME=report-7d9", "POD_NAMESPACE=shop", "POD_UID=" + podUID}
@@ -269,6 +269,21 @@ func (p *pod) readyz() (code int, body string) {
 	defer r.Body.Close()
 	b, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
 	return r.StatusCode, string(b)
+}
+
+// get returns a page of the health server.
+func (p *pod) get(t *testing.T, path string) string {
+	t.Helper()
+	r, err := http.Get("http://" + p.health + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // ready waits until the sidecar is of use.

@@ -66,7 +66,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
 			return sidecar.Run(ctx, *cfg, sidecar.Options{
-				Version: versionString(), Log: slog.New(slog.NewJSONHandler(errOut, nil)), Begun: func() {
+				Version: versionString(), Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: cfg.Level()})), Begun: func() {
 					debug.FreeOSMemory()
 					forgetStart()
 				},

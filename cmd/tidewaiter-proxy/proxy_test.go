@@ -87,6 +87,15 @@ func TestAProgramSeesMaskedValuesAndEverythingReachesTheOperator(t *testing.T) {
 	if report.GetDataSource() != "data/orders" || report.GetRevision() != p.revision || report.GetOpened() != 1 {
 		t.Errorf("the report is %v", report)
 	}
+	if ln, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a machine without IPv6 has no ::1 to listen on
+		_ = ln.Close()
+		six, err := net.Dial("tcp6", fmt.Sprintf("[::1]:%d", p.port))
+		if err != nil {
+			t.Errorf("on ::1: %v", err)
+		} else {
+			_ = six.Close()
+		}
+	}
 	_ = conn.Close(context.Background())
 	report = p.stream.Until(t, func(m *sidecarv1alpha1.ConnectRequest) bool {
 		return m.GetReport() != nil && m.GetReport().GetConnections() == 0 && m.GetReport().GetLastRecording() != ""
@@ -215,6 +224,28 @@ func TestARevocationCutsRunningConnectionsAndSaysWhy(t *testing.T) {
 	p.give(t) // and a later snapshot gives it back
 	if got := ask(p.connect(t), ssnOf); got != "*****" {
 		t.Errorf("given back: %s", got)
+	}
+}
+
+func TestAClientThatDoesNotReadIsCutOffAllTheSame(t *testing.T) {
+	p := serving(t)
+	conn := p.connect(t)
+	if err := postgrestest.Shared(t).Exec(t.Context(), p.database, "insert into customers select n, repeat('x', 1000), 'y' from generate_series(3, 50000) n"); err != nil {
+		t.Fatal(err)
+	}
+	results := conn.Exec(context.Background(), "select name from customers")
+	defer func() { _ = results.Close() }()
+	if !results.NextResult() || !results.ResultReader().NextRow() { // and no further
+		t.Fatal("there is no result")
+	}
+	began := time.Now()
+	p.stream.Revoke(t, &sidecarv1alpha1.Revocation{Reason: "NotSelected"})
+	eventually(t, func() (string, bool) {
+		metrics := p.get(t, "/metrics")
+		return metrics, strings.Contains(metrics, `tidewaiter_sessions{datasource="data/orders"} 0`)
+	})
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
 
@@ -453,17 +484,13 @@ func TestTheCredentialIsNowhereButInMemory(t *testing.T) {
 		places["recording "+id] = b
 	}
 	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
-		r, err := http.Get("http://" + p.health + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b bytes.Buffer
-		_, _ = b.ReadFrom(r.Body)
-		_ = r.Body.Close()
-		places[path] = b.Bytes()
+		places[path] = []byte(p.get(t, path))
 	}
 	if !strings.Contains(string(places["environ"]), podUID) || !strings.Contains(string(places["cmdline"]), "data/orders") || len(places["log"]) == 0 {
 		t.Fatal("the places that were searched hold nothing: the test proves nothing")
+	}
+	if !strings.Contains(string(places["/metrics"]), "tidewaiter_lease_held 1\n") {
+		t.Errorf("the metrics do not tell of the lease:\n%s", places["/metrics"])
 	}
 	for place, b := range places {
 		if bytes.Contains(b, []byte(canary)) {
@@ -485,5 +512,4 @@ func TestTheCredentialIsNowhereButInMemory(t *testing.T) {
 	if err != nil || !strings.Contains(strings.Join(strings.Fields(string(limits)), " "), "Max core file size 0 0 bytes") {
 		t.Errorf("a core dump is possible: %v\n%s", err, limits)
 	}
-	_ = postgrestest.Shared(t)
 }
