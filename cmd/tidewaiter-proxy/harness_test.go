@@ -154,12 +154,12 @@ func (p *pod) start(t *testing.T, more ...string) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cmd, ended := p.cmd, p.ended
+	cmd, ended, log := p.cmd, p.ended, p.log
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
-		if t.Failed() {
-			t.Logf("the sidecar said:\n%s", p.log)
+		if said := log.String(); strings.Contains(said, "panic") || strings.Contains(said, "DATA RACE") || t.Failed() {
+			t.Errorf("the sidecar said:\n%s", said)
 		}
 	})
 }

@@ -105,6 +105,9 @@ func (o *Operator) Stop() { o.server.Stop() }
 // Restart serves again after Stop, at the same address.
 func (o *Operator) Restart() { o.listen(o.Address) }
 
+// Streams are those that sidecars have opened and Next has not returned.
+func (o *Operator) Streams() <-chan *Stream { return o.streams }
+
 // Next waits for the next stream that a sidecar opens.
 func (o *Operator) Next(t testing.TB) *Stream {
 	t.Helper()
