@@ -337,6 +337,13 @@ func ask(conn *pgconn.PgConn, sql string) string {
 	return string(results[0].Rows[0][0])
 }
 
+// lastWord waits for what an idle connection hears at its end.
+func lastWord(conn *pgconn.PgConn) string {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return word(conn.WaitForNotification(ctx))
+}
+
 // word returns an error of the server as severity, code and message.
 func word(err error) string {
 	var pg *pgconn.PgError

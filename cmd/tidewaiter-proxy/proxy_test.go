@@ -29,9 +29,10 @@ import (
 const ssnOf = "select ssn from customers where id = 1"
 
 const (
-	readyBudget = 300 * time.Millisecond // from the operator's answer
-	restBudget  = 40 << 10               // kB resident before there was a client
-	usedBudget  = 48 << 10               // and after one; three quarters of it are pages of the program's file
+	readyBudget  = 300 * time.Millisecond // from the operator's answer
+	restBudget   = 40 << 10               // kB resident before there was a client
+	changeBudget = 2 * time.Second        // from the operator's word to a decision by it
+	usedBudget   = 48 << 10               // and after one; three quarters of it are pages of the program's file
 )
 
 func TestTheSidecarIsReadySoonAfterTheOperatorsAnswerAndSmallAtRest(t *testing.T) {
@@ -122,7 +123,7 @@ func TestAPolicyChangeBitesInARunningConnection(t *testing.T) {
 		t.Fatalf("before: %s", got)
 	}
 	var took []time.Duration
-	for i := range 20 {
+	for i := range 100 {
 		want := "*****"
 		if p.policy = ""; i%2 == 0 {
 			p.policy, want = "[{name: state, action: Allow, statements: [Session]}]", "ERROR 42501 tidewaiter: Select on public.customers is denied (no rule allows it)"
@@ -134,9 +135,10 @@ func TestAPolicyChangeBitesInARunningConnection(t *testing.T) {
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
-	t.Logf("a policy change was in force after %v (median), %v (longest of %d)", took[len(took)/2], took[len(took)-1], len(took))
-	if longest := took[len(took)-1]; longest > 2*time.Second {
-		t.Errorf("a policy change took %v", longest)
+	median, p99 := took[len(took)/2], took[len(took)*99/100]
+	t.Logf("a policy change was in force after %v (median), %v (p99 of %d)", median, p99, len(took))
+	if p99 > changeBudget {
+		t.Errorf("a policy change took %v, of at most %v", p99, changeBudget)
 	}
 }
 
@@ -209,10 +211,9 @@ func TestARevocationCutsRunningConnectionsAndSaysWhy(t *testing.T) {
 	ask(conn, ssnOf)
 	began := time.Now()
 	p.stream.Revoke(t, &sidecarv1alpha1.Revocation{DataSource: "data/orders", Reason: "NotSelected", Message: "No policy selects this pod any more."})
-	got := ""
-	eventually(t, func() (string, bool) { got = ask(conn, ssnOf); return got, conn.IsClosed() })
+	got := lastWord(conn)
 	t.Logf("the connection was cut after %v: %s", time.Since(began), got)
-	if time.Since(began) > 2*time.Second || got != "FATAL 57P01 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
+	if time.Since(began) > changeBudget || got != "FATAL 57P01 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
 		t.Errorf("after %v the client heard: %s", time.Since(began), got)
 	}
 	if _, err := p.dial(""); word(err) != "FATAL 42501 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
@@ -220,6 +221,15 @@ func TestARevocationCutsRunningConnectionsAndSaysWhy(t *testing.T) {
 	}
 	if code, body := p.readyz(); code != http.StatusServiceUnavailable || !strings.Contains(body, "revoked") {
 		t.Errorf("/readyz: %d %s", code, body)
+	}
+	without := p.snapshot(t)
+	without.DataSources = nil
+	p.stream.Snapshot(t, without)
+	if nack := p.stream.Verdict(t, without.GetRevision()); nack != nil {
+		t.Fatal(nack)
+	}
+	if _, err := p.dial(""); word(err) != "FATAL 42501 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
+		t.Errorf("a new connection after a snapshot without it: %v", err)
 	}
 	p.give(t) // and a later snapshot gives it back
 	if got := ask(p.connect(t), ssnOf); got != "*****" {
@@ -244,7 +254,7 @@ func TestAClientThatDoesNotReadIsCutOffAllTheSame(t *testing.T) {
 		metrics := p.get(t, "/metrics")
 		return metrics, strings.Contains(metrics, `tidewaiter_sessions{datasource="data/orders"} 0`)
 	})
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > changeBudget {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -438,9 +448,7 @@ func TestSIGTERMDrainsAndShipsTheLastRecordings(t *testing.T) {
 	if err := p.cmd.Process.Signal(terminate); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if got := word(idle.WaitForNotification(ctx)); got != "FATAL 57P01 tidewaiter: terminating connection because the proxy is stopping" {
+	if got := lastWord(idle); got != "FATAL 57P01 tidewaiter: terminating connection because the proxy is stopping" {
 		t.Errorf("the idle connection heard: %s", got)
 	}
 	for _, sql := range [][2]string{{ssnOf, "*****"}, {"commit", ""}} {

@@ -345,6 +345,13 @@ func TestARecordingsChunkIsAcknowledgedOrItsStreamHasEnded(t *testing.T) {
 	if r := <-results; r.err != nil || r.ack.GetId() != "a" || r.ack.GetSize() != 1 {
 		t.Errorf("got %v, %v", r.ack, r.err)
 	}
+	c.uplink.patience = 10 * time.Millisecond
+	go send("silent")
+	s.Until(t, chunk)
+	if r := <-results; !errors.Is(r.err, ErrNoAnswer) {
+		t.Errorf("got %v, %v", r.ack, r.err)
+	}
+	c.uplink.patience = time.Hour
 	go send("c")
 	s.Until(t, chunk)
 	s.End(nil)

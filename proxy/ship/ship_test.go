@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,8 +263,9 @@ func intentless() access.Event {
 	return access.Event{Kind: access.EventEnded, Time: time.Now(), Statement: 1, Ended: &access.Ended{Outcome: access.OutcomeDone}}
 }
 
-func TestARecordingThatTheOperatorRejectsStaysAndDoesNotStopTheOthers(t *testing.T) {
-	s, in := spool(t, Options{}), newIntake()
+func TestARecordingThatTheOperatorRejectsStaysAndIsOfferedAgainLater(t *testing.T) {
+	var later atomic.Int64
+	s, in := spool(t, Options{Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }}), newIntake()
 	in.refuse = "DigestMismatch"
 	s.shipping(t, in)
 	rec := open(t, s, "one")
@@ -276,6 +278,8 @@ func TestARecordingThatTheOperatorRejectsStaysAndDoesNotStopTheOthers(t *testing
 	if _, err := os.Stat(rec.Location()); err != nil {
 		t.Errorf("it is gone: %v", err)
 	}
+	later.Store(int64(2 * rejectedPause))
+	in.until(t, "it was not offered again", func(in *intake) bool { return in.complete["data/orders/one"] != nil })
 }
 
 func TestNothingIsDeletedForAnAcknowledgementThatDoesNotFit(t *testing.T) {

@@ -196,12 +196,12 @@ func (f *fleet) refusal(name string, s *served) *access.Denial {
 	}
 }
 
-// Remove ends a data source that the pod may not use any more.
+// Remove ends a data source that the pod may not use any more. One that was revoked goes on to tell its clients why.
 func (f *fleet) Remove(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.ships[name]
-	if s == nil {
+	if s == nil || s.revoked != nil {
 		return
 	}
 	delete(f.ships, name)
