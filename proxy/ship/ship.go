@@ -21,9 +21,13 @@ type Uplink interface {
 
 // progress is how far a recording has arrived. It is only the sidecar's own idea: each acknowledgement corrects it.
 type progress struct {
-	size     uint64 // that the operator has
-	rejected bool   // the operator does not want it; it stays, and takes room until somebody looks
+	size     uint64    // that the operator has
+	rejected string    // why the operator does not want it; it stays, and takes room until somebody has looked
+	again    time.Time // when it is offered again
 }
+
+// rejectedPause is how long a recording that was rejected is not offered again: the cause may be cured.
+const rejectedPause = time.Minute
 
 // Ship streams recordings up until ctx ends: those that are finished, and those that grow, so that little is lost with the
 // pod. One chunk is under way at a time.
@@ -61,7 +65,7 @@ func (s *Spool) round(ctx context.Context, up Uplink, known map[string]*progress
 		known[path] = p
 	}
 	for _, f := range files {
-		if p := known[f.path]; !p.rejected {
+		if p := known[f.path]; s.opt.Now().After(p.again) {
 			if err := s.bring(ctx, up, f, p); err != nil {
 				return err
 			}
@@ -125,8 +129,10 @@ func next(in io.ReaderAt, f spooledFile, offset, size uint64, active bool) (*sid
 func (s *Spool) take(ack *sidecarv1alpha1.RecordingAck, f spooledFile, p *progress, size uint64, complete bool) (more bool, err error) {
 	switch {
 	case ack.GetRejected() != "":
-		p.rejected = true
-		s.opt.Log.Error("the operator does not take a recording, which stays in the spool", "recording", f.id, "dataSource", f.dataSource, "reason", ack.GetRejected())
+		if p.rejected != ack.GetRejected() { // not the same line every minute
+			s.opt.Log.Error("the operator does not take a recording, which stays in the spool", "recording", f.id, "dataSource", f.dataSource, "reason", ack.GetRejected())
+		}
+		p.rejected, p.again = ack.GetRejected(), s.opt.Now().Add(rejectedPause)
 		return false, nil
 	case ack.GetSize() > size:
 		return false, fmt.Errorf("ship: the operator says that it has %d bytes of %s, which has %d", ack.GetSize(), f.id, size)

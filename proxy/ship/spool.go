@@ -40,6 +40,8 @@ type Options struct {
 	Limit int64
 	// Every is how often recordings that grow are looked at. 0: 1 s.
 	Every time.Duration
+	// Now is the clock. nil: time.Now.
+	Now func() time.Time
 	// Log takes what operators must know. Default slog.Default().
 	Log *slog.Logger
 }
@@ -69,6 +71,9 @@ func New(o Options) (*Spool, error) {
 	}
 	if o.Every <= 0 {
 		o.Every = time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
