@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+
+	"github.com/tidewaiter/tidewaiter/recording"
 )
 
 // Limits of a Store, in bytes. What is left out has a default.
@@ -135,7 +137,7 @@ func (s *Store) count() error {
 
 // URI of a complete recording.
 func (s *Store) URI(pod Pod, id string) string {
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(s.folder, pod.Namespace, pod.UID, id))}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(s.folder, pod.Namespace, pod.UID, id+recording.Extension))}
 	return u.String()
 }
 
@@ -144,7 +146,7 @@ func (s *Store) Has(pod Pod, id string) bool {
 	if !valid(pod, id) {
 		return false
 	}
-	_, err := s.root.Stat(path.Join(pod.Namespace, pod.UID, id))
+	_, err := s.root.Stat(path.Join(pod.Namespace, pod.UID, id+recording.Extension))
 	return err == nil
 }
 
@@ -166,7 +168,7 @@ func (s *Store) Append(pod Pod, c Chunk) (Ack, error) {
 	lock.Lock()
 	defer lock.Unlock()
 	dir := path.Join(pod.Namespace, pod.UID)
-	final, part := path.Join(dir, c.ID), path.Join(dir, partial, c.ID)
+	final, part := path.Join(dir, c.ID+recording.Extension), path.Join(dir, partial, c.ID)
 	if info, err := s.root.Stat(final); err == nil {
 		return s.repeated(final, info.Size(), c)
 	} else if !errors.Is(err, fs.ErrNotExist) {
