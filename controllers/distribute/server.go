@@ -67,15 +67,12 @@ func (s *Server) Ready(*http.Request) error {
 // replica. It listens only when the cache has everything: a sidecar must not be
 // told that what the operator has not read yet does not exist.
 func (s *Server) Start(ctx context.Context) error {
-	err := s.follow(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
+	if err := s.follow(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
 	listener := s.o.Listener
 	if listener == nil {
+		var err error
 		if listener, err = net.Listen("tcp", s.o.Listen); err != nil {
 			return err
 		}
@@ -92,12 +89,20 @@ func (s *Server) Start(ctx context.Context) error {
 	}()
 	s.ready.Store(true)
 	s.o.Log.Info("serving sidecars", "address", listener.Addr().String())
-	err = server.Serve(netutil.LimitListener(listener, s.o.MaxStreams+s.o.MaxStreams/4+16))
+	err := server.Serve(netutil.LimitListener(listener, s.o.MaxStreams+s.o.MaxStreams/4+16))
 	if ctx.Err() == nil {
 		return err
 	}
 	<-stopped
 	return nil
+}
+
+// unlessEnded is err, or nil where what failed was told to end.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // stop lets the streams say why they end, and waits no longer than that takes.
