@@ -148,6 +148,10 @@ var rules = []rule{
 		why: "who copies certificates must not reach keys",
 	},
 	{
+		packages: "operator", forbidden: []string{"proxy", "local", "recording", "github.com/pganalyze"},
+		why: "the operator runs no part of the sidecar, and builds without C",
+	},
+	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
 	},
