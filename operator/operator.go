@@ -50,7 +50,7 @@ func Run(ctx context.Context, o Options) error {
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.Add(keeper), mgr.Add(secrets),
 		addControllers(ctx, mgr, &o, keeper, secrets),
-		addWebhook(ctx, mgr, &o, keeper),
+		addWebhook(ctx, mgr, &o, keeper, clientset.Discovery()),
 		addDistribution(mgr, &o, keeper, secrets, clientset),
 	)
 	if err != nil {

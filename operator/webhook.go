@@ -10,6 +10,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -40,7 +41,7 @@ func webhookNames(o *Options) []string {
 }
 
 // addWebhook registers the handler, and what this replica must wait for before it is asked.
-func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper) error {
+func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, server discovery.ServerVersionInterface) error {
 	objects, err := admission.NewCached(ctx, mgr.GetCache())
 	if err != nil {
 		return fmt.Errorf("the webhook's view of the cluster: %w", err)
@@ -49,8 +50,13 @@ func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *au
 	if err != nil {
 		return fmt.Errorf("the webhook's metrics: %w", err)
 	}
+	version, err := server.ServerVersion()
+	if err != nil {
+		return fmt.Errorf("the API server's version: %w", err)
+	}
 	pods, err := admission.NewPods(objects, inject.Settings{
-		Settings: settings(o), NativeSidecars: true, Strict: o.Strict,
+		Settings: settings(o), Strict: o.Strict,
+		NativeSidecars: injection.ServesNativeSidecars(version.Major, version.Minor),
 	}, counted)
 	if err != nil {
 		return err

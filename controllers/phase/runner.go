@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,10 @@ const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = time.Minute
 )
+
+// quiet is the least time between two writes of an object that change only words and numbers: a thousand sidecars that
+// acknowledge one after the other must not be a thousand writes. A changed condition is written at once.
+const quiet = time.Second
 
 // Kind says what a kind is.
 type Kind[T client.Object] struct {
@@ -93,11 +98,14 @@ func NewTransitions() *prometheus.CounterVec {
 type Runner[T client.Object] struct {
 	kind Kind[T]
 	Clients
+
+	mu    sync.Mutex
+	wrote map[types.NamespacedName]time.Time // the latest write of each object that there is
 }
 
 // NewRunner returns a reconciler.
 func NewRunner[T client.Object](kind Kind[T], clients Clients) *Runner[T] {
-	return &Runner[T]{kind: kind, Clients: clients}
+	return &Runner[T]{kind: kind, Clients: clients, wrote: map[types.NamespacedName]time.Time{}}
 }
 
 // Options are the queue's: few workers, since a step may wait for a server, and a bounded back-off.
@@ -112,8 +120,8 @@ func Options() controller.Options {
 func (r *Runner[T]) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	obj := r.kind.New()
 	if err := r.Cached.Get(ctx, request.NamespacedName, obj); err != nil {
-		if apierrors.IsNotFound(err) && r.kind.Forget != nil {
-			r.kind.Forget(request.NamespacedName)
+		if apierrors.IsNotFound(err) {
+			r.forget(request.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -122,37 +130,78 @@ func (r *Runner[T]) Reconcile(ctx context.Context, request reconcile.Request) (r
 	}
 	plan := r.kind.Plan(obj)
 	f := run(ctx, plan.Steps, *r.kind.Status(obj).Conditions, obj.GetGeneration())
-	if err := r.settle(ctx, obj, plan, f); err != nil {
+	later, err := r.settle(ctx, obj, plan, f)
+	switch {
+	case err != nil:
 		return reconcile.Result{}, err
-	}
-	if f.err != nil {
+	case f.err != nil:
 		return reconcile.Result{}, f.err
+	case later > 0:
+		return reconcile.Result{RequeueAfter: later}, nil
 	}
 	return reconcile.Result{RequeueAfter: jitter(f.again)}, nil
 }
 
-// settle writes the status if it changed. A change seen in the cache is judged again by the live object, so that a cache
-// that lags behind our own last write neither moves a transition time nor repeats an event.
-func (r *Runner[T]) settle(ctx context.Context, obj T, plan Plan[T], f findings) error {
-	if reflect.DeepEqual(r.content(obj), r.content(r.desired(obj, obj, plan, f))) {
-		return nil
+func (r *Runner[T]) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	delete(r.wrote, key)
+	r.mu.Unlock()
+	if r.kind.Forget != nil {
+		r.kind.Forget(key)
+	}
+}
+
+// settle writes the status if it changed, or says how much later to. A change seen in the cache is judged again by the live
+// object, so that a cache that lags behind our own last write neither moves a transition time nor repeats an event.
+func (r *Runner[T]) settle(ctx context.Context, obj T, plan Plan[T], f findings) (later time.Duration, err error) {
+	seen := r.desired(obj, obj, plan, f)
+	if reflect.DeepEqual(r.content(obj), r.content(seen)) {
+		return 0, nil
+	}
+	key := client.ObjectKeyFromObject(obj)
+	if later = r.tooSoon(key); later > 0 && !r.turned(obj, seen) {
+		return later, nil
 	}
 	live := r.kind.New()
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(obj), live); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := r.Live.Get(ctx, key, live); err != nil {
+		return 0, client.IgnoreNotFound(err)
 	}
 	if live.GetUID() != obj.GetUID() || *r.kind.Status(live).ObservedGeneration > obj.GetGeneration() {
-		return nil // another object, or already judged by what is newer: its event is on its way
+		return 0, nil // another object, or already judged by what is newer: its event is on its way
 	}
 	desired := r.desired(obj, live, plan, f)
 	if reflect.DeepEqual(r.content(live), r.content(desired)) {
-		return nil
+		return 0, nil
 	}
 	if err := r.apply(ctx, desired); err != nil {
-		return client.IgnoreNotFound(err)
+		return 0, client.IgnoreNotFound(err)
 	}
+	r.mu.Lock()
+	r.wrote[key] = r.Now()
+	r.mu.Unlock()
 	r.tell(ctx, live, plan.Steps, *r.kind.Status(desired).Conditions)
-	return nil
+	return 0, nil
+}
+
+// tooSoon says how long the object is not to be written yet.
+func (r *Runner[T]) tooSoon(key types.NamespacedName) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wrote, ok := r.wrote[key]
+	if !ok {
+		return 0
+	}
+	return max(0, quiet-r.Now().Sub(wrote))
+}
+
+// turned reports whether more than words and numbers differ.
+func (r *Runner[T]) turned(before, after T) bool {
+	old := *r.kind.Status(before).Conditions
+	return *r.kind.Status(before).ObservedGeneration != *r.kind.Status(after).ObservedGeneration ||
+		slices.ContainsFunc(*r.kind.Status(after).Conditions, func(c metav1.Condition) bool {
+			was := meta.FindStatusCondition(old, c.Type)
+			return was == nil || was.Status != c.Status || was.Reason != c.Reason
+		})
 }
 
 // desired is the object with nothing but its name and the status as it should be; transition times continue from before.

@@ -117,10 +117,36 @@ func TestStatusIsWrittenOnAChangeAndNotOtherwise(t *testing.T) {
 	}
 	b.wantEvents()
 
+	b.now = b.now.Add(time.Hour)
 	ds, _, _ = b.reconcile(says(accepted, True("Better", "")), fine[1])
 	c := meta.FindStatusCondition(ds.Status.Conditions, accepted)
 	if b.writes != 2 || c.Reason != "Better" || !c.LastTransitionTime.Time.Equal(since.Time) {
 		t.Errorf("%d writes, %s since %s: a reason is no transition", b.writes, c.Reason, c.LastTransitionTime)
+	}
+}
+
+func TestWordsAndNumbersAreWrittenOnceASecondAndConditionsAtOnce(t *testing.T) {
+	b := newBench(t)
+	for i := range 100 {
+		_, result, err := b.reconcile(says(accepted, False("Waiting", "%d of 100", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && (result.RequeueAfter <= 0 || result.RequeueAfter > quiet) {
+			t.Fatalf("looks again after %s", result.RequeueAfter)
+		}
+		b.now = b.now.Add(10 * time.Millisecond)
+	}
+	if b.writes != 1 {
+		t.Errorf("%d writes within a second", b.writes)
+	}
+	ds, _, _ := b.reconcile(says(accepted, False("Waiting", "99 of 100")))
+	if c := meta.FindStatusCondition(ds.Status.Conditions, accepted); b.writes != 2 || c.Message != "99 of 100" {
+		t.Errorf("%d writes, and it says %q", b.writes, c.Message)
+	}
+	b.reconcile(says(accepted, True("Fine", "all of 100")))
+	if b.writes != 3 {
+		t.Errorf("%d writes: a changed condition waits", b.writes)
 	}
 }
 
