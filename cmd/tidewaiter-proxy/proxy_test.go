@@ -110,6 +110,10 @@ func TestAProgramSeesMaskedValuesAndEverythingReachesTheOperator(t *testing.T) {
 	if err != nil || found.State != recording.Complete || found.Head.String() != report.GetChainHead() {
 		t.Errorf("%v, %v; the head was told as %s", found, err, report.GetChainHead())
 	}
+	first, err := recording.NewReader(bytes.NewReader(p.kept.Complete()[id])).Next()
+	if who := first.Event.Opened; err != nil || who.Identity.Pod != "report-7d9" || who.Identity.PodUID != podUID || who.Identity.Subject() != "shop/report-agent" {
+		t.Errorf("the recording is of %+v, %v", who, err)
+	}
 	eventually(t, func() (string, bool) {
 		left, err := filepath.Glob(filepath.Join(p.spool, "*", "*", "*"))
 		return fmt.Sprint(left, err), len(left) == 0 && err == nil
@@ -467,6 +471,33 @@ func TestSIGTERMDrainsAndShipsTheLastRecordings(t *testing.T) {
 	if n := len(p.kept.Complete()); n != 2 {
 		t.Errorf("%d recordings arrived, of 2", n)
 	}
+}
+
+func TestAFullSpoolDeniesStatementsAndConnectionsSurviveIt(t *testing.T) {
+	p := newPod(t)
+	p.operator.Keep = nil // nothing is acknowledged
+	p.start(t, "--spool-limit", "1048576")
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	p.ready(t)
+	conn := p.connect(t)
+	long, got := "select 'taken' -- "+strings.Repeat("x", 60_000), ""
+	for range 100 {
+		if got = ask(conn, long); got != "taken" {
+			break
+		}
+	}
+	if got != "ERROR 42501 tidewaiter: the statement could not be recorded, so it was refused" {
+		t.Fatalf("with a full spool: %s", got)
+	}
+	if _, err := p.dial(""); err == nil || !strings.HasPrefix(word(err), "FATAL 42501") {
+		t.Errorf("a new connection with a full spool: %v", err)
+	}
+	p.operator.Keep = p.kept
+	p.stream.End(nil)
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	eventually(t, func() (string, bool) { got := ask(conn, "select 'taken'"); return got, got == "taken" })
 }
 
 func TestTheCredentialIsNowhereButInMemory(t *testing.T) {
