@@ -263,6 +263,34 @@ func TestAClientThatDoesNotReadIsCutOffAllTheSame(t *testing.T) {
 	}
 }
 
+func TestWhatRunsInTheServerIsCanceledByARevocation(t *testing.T) {
+	p := serving(t)
+	pg := postgrestest.Shared(t)
+	if err := pg.Exec(t.Context(), p.database, "insert into customers select n, 'x', 'y' from generate_series(3, 100000) n"); err != nil {
+		t.Fatal(err)
+	}
+	conn := p.connect(t)
+	watching, err := pgconn.Connect(t.Context(), pg.DSN(p.database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watching.Close(context.Background()) }()
+	running := func() (string, bool) {
+		got := ask(watching, "select count(*) from pg_stat_activity where state = 'active' and usename = '"+p.role+"'")
+		return got + " statements run", got == "1"
+	}
+	answer := make(chan string, 1)
+	go func() { answer <- ask(conn, "select count(*) from customers a, customers b where a.name <= b.name") }() // takes minutes
+	eventually(t, running)
+	began := time.Now()
+	p.stream.Revoke(t, &sidecarv1alpha1.Revocation{Reason: "NotSelected"})
+	eventually(t, func() (string, bool) { got, ok := running(); return got, !ok })
+	t.Logf("nothing ran any more %v after the revocation", time.Since(began))
+	if got := <-answer; got != "FATAL 57P01 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
+		t.Errorf("the client heard: %s", got)
+	}
+}
+
 func TestWithoutTheOperatorRunningConnectionsGoOnAndNewOnesAreRefusedAfterTheLease(t *testing.T) {
 	p := newPod(t)
 	p.start(t)
