@@ -365,7 +365,7 @@ func TestBundlesThatAreNotForThisSidecarAreRefusedAndTheLastGoodOneStays(t *test
 	for _, c := range []struct {
 		what   string
 		change func(*compile.Input)
-		break_ func(*sidecarv1alpha1.Snapshot)
+		spoil  func(*sidecarv1alpha1.Snapshot)
 		reason string
 	}{
 		{"unsigned", nil, func(s *sidecarv1alpha1.Snapshot) { s.DataSources[0].Bundle = unsigned(t, good) }, "BundleUnsigned"},
@@ -386,8 +386,8 @@ func TestBundlesThatAreNotForThisSidecarAreRefusedAndTheLastGoodOneStays(t *test
 	} {
 		p.policy, p.change = `[{name: all, action: Allow, statements: ["*"], tables: ["*.*"]}]`, c.change // more generous than what is in force
 		snap := p.snapshot(t)
-		if c.break_ != nil {
-			c.break_(snap)
+		if c.spoil != nil {
+			c.spoil(snap)
 		}
 		snap.DataSources[0].Credential.Username = "nobody" // goes with the bundle, all or nothing
 		p.stream.Snapshot(t, snap)
