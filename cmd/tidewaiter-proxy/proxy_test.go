@@ -110,6 +110,10 @@ func TestAProgramSeesMaskedValuesAndEverythingReachesTheOperator(t *testing.T) {
 	if err != nil || found.State != recording.Complete || found.Head.String() != report.GetChainHead() {
 		t.Errorf("%v, %v; the head was told as %s", found, err, report.GetChainHead())
 	}
+	first, err := recording.NewReader(bytes.NewReader(p.kept.Complete()[id])).Next()
+	if who := first.Event.Opened; err != nil || who.Identity.Pod != "report-7d9" || who.Identity.PodUID != podUID || who.Identity.Subject() != "shop/report-agent" {
+		t.Errorf("the recording is of %+v, %v", who, err)
+	}
 	eventually(t, func() (string, bool) {
 		left, err := filepath.Glob(filepath.Join(p.spool, "*", "*", "*"))
 		return fmt.Sprint(left, err), len(left) == 0 && err == nil
@@ -259,6 +263,34 @@ func TestAClientThatDoesNotReadIsCutOffAllTheSame(t *testing.T) {
 	}
 }
 
+func TestWhatRunsInTheServerIsCanceledByARevocation(t *testing.T) {
+	p := serving(t)
+	pg := postgrestest.Shared(t)
+	if err := pg.Exec(t.Context(), p.database, "insert into customers select n, 'x', 'y' from generate_series(3, 100000) n"); err != nil {
+		t.Fatal(err)
+	}
+	conn := p.connect(t)
+	watching, err := pgconn.Connect(t.Context(), pg.DSN(p.database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watching.Close(context.Background()) }()
+	running := func() (string, bool) {
+		got := ask(watching, "select count(*) from pg_stat_activity where state = 'active' and usename = '"+p.role+"'")
+		return got + " statements run", got == "1"
+	}
+	answer := make(chan string, 1)
+	go func() { answer <- ask(conn, "select count(*) from customers a, customers b where a.name <= b.name") }() // takes minutes
+	eventually(t, running)
+	began := time.Now()
+	p.stream.Revoke(t, &sidecarv1alpha1.Revocation{Reason: "NotSelected"})
+	eventually(t, func() (string, bool) { got, ok := running(); return got, !ok })
+	t.Logf("nothing ran any more %v after the revocation", time.Since(began))
+	if got := <-answer; got != "FATAL 57P01 tidewaiter: access to DataSource data/orders was revoked (NotSelected)" {
+		t.Errorf("the client heard: %s", got)
+	}
+}
+
 func TestWithoutTheOperatorRunningConnectionsGoOnAndNewOnesAreRefusedAfterTheLease(t *testing.T) {
 	p := newPod(t)
 	p.start(t)
@@ -333,7 +365,7 @@ func TestBundlesThatAreNotForThisSidecarAreRefusedAndTheLastGoodOneStays(t *test
 	for _, c := range []struct {
 		what   string
 		change func(*compile.Input)
-		break_ func(*sidecarv1alpha1.Snapshot)
+		spoil  func(*sidecarv1alpha1.Snapshot)
 		reason string
 	}{
 		{"unsigned", nil, func(s *sidecarv1alpha1.Snapshot) { s.DataSources[0].Bundle = unsigned(t, good) }, "BundleUnsigned"},
@@ -354,8 +386,8 @@ func TestBundlesThatAreNotForThisSidecarAreRefusedAndTheLastGoodOneStays(t *test
 	} {
 		p.policy, p.change = `[{name: all, action: Allow, statements: ["*"], tables: ["*.*"]}]`, c.change // more generous than what is in force
 		snap := p.snapshot(t)
-		if c.break_ != nil {
-			c.break_(snap)
+		if c.spoil != nil {
+			c.spoil(snap)
 		}
 		snap.DataSources[0].Credential.Username = "nobody" // goes with the bundle, all or nothing
 		p.stream.Snapshot(t, snap)
@@ -467,6 +499,33 @@ func TestSIGTERMDrainsAndShipsTheLastRecordings(t *testing.T) {
 	if n := len(p.kept.Complete()); n != 2 {
 		t.Errorf("%d recordings arrived, of 2", n)
 	}
+}
+
+func TestAFullSpoolDeniesStatementsAndConnectionsSurviveIt(t *testing.T) {
+	p := newPod(t)
+	p.operator.Keep = nil // nothing is acknowledged
+	p.start(t, "--spool-limit", "1048576")
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	p.ready(t)
+	conn := p.connect(t)
+	long, got := "select 'taken' -- "+strings.Repeat("x", 60_000), ""
+	for range 100 {
+		if got = ask(conn, long); got != "taken" {
+			break
+		}
+	}
+	if got != "ERROR 42501 tidewaiter: the statement could not be recorded, so it was refused" {
+		t.Fatalf("with a full spool: %s", got)
+	}
+	if _, err := p.dial(""); err == nil || !strings.HasPrefix(word(err), "FATAL 42501") {
+		t.Errorf("a new connection with a full spool: %v", err)
+	}
+	p.operator.Keep = p.kept
+	p.stream.End(nil)
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	eventually(t, func() (string, bool) { got := ask(conn, "select 'taken'"); return got, got == "taken" })
 }
 
 func TestTheCredentialIsNowhereButInMemory(t *testing.T) {

@@ -237,6 +237,55 @@ func TestAFullSpoolRefusesStatementsUntilTheOperatorTakesIt(t *testing.T) {
 	must(t, other.Append(intent("select 1")), other.Close())
 }
 
+// A session may last for weeks: what has arrived of it must not fill the spool.
+func TestALongSessionDoesNotFillTheSpoolWithWhatHasArrived(t *testing.T) {
+	dir := t.TempDir()
+	s, in := spool(t, Options{Dir: dir, Limit: 1 << 20}), newIntake()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { s.Ship(ctx, in); close(done) }()
+	rec := open(t, s, "one")
+	for range 40 { // almost 8 MiB
+		must(t, rec.Append(rows(200<<10)))
+		in.until(t, "there is no room", func(*intake) bool { return rec.Append(intent("select 1")) == nil })
+	}
+	stop()
+	<-done // as in a crash: the recording goes on in the folder, and another process finds it
+	before := s.Used()
+	next := spool(t, Options{Dir: dir, Limit: 1 << 20})
+	if next.Used() > before+1<<10 || next.Used() > 1<<20+1<<18 {
+		t.Errorf("%d bytes are counted, and were %d", next.Used(), before)
+	}
+	must(t, rec.Close())
+	next = spool(t, Options{Dir: dir, Limit: 1 << 20})
+	next.shipping(t, in)
+	in.until(t, "it did not arrive", func(in *intake) bool { return in.complete["data/orders/one"] != nil })
+	if report, err := recording.Verify(bytes.NewReader(in.complete["data/orders/one"])); err != nil || report.State != recording.Complete || report.Bytes < 7<<20 {
+		t.Errorf("%v, %v", report, err)
+	}
+	must(t, next.WaitEmpty(t.Context()))
+	if left, err := filepath.Glob(filepath.Join(dir, "*", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestAnOperatorThatHasLostWhatItAcknowledgedDoesNotGetZeros(t *testing.T) {
+	s, in := spool(t, Options{Limit: 1 << 20}), newIntake()
+	s.shipping(t, in)
+	rec := open(t, s, "one")
+	must(t, rec.Append(rows(700<<10)), rec.Append(intent("a")))
+	in.until(t, "no room was given back", func(*intake) bool { return s.Used() < 1<<19 })
+	in.set(func(in *intake) { delete(in.files, "data/orders/one") })
+	must(t, rec.Append(intent("b")), rec.Close())
+	in.until(t, "it was not offered", func(in *intake) bool { return len(in.resumed) > 0 })
+	other := open(t, s, "two")
+	must(t, other.Close())
+	in.until(t, "the others are not shipped any more", func(in *intake) bool { return in.complete["data/orders/two"] != nil })
+	if len(in.files["data/orders/one"]) > 0 {
+		t.Error("it was sent from its beginning, which is not there")
+	}
+}
+
 func TestRowsWaitForRoomRatherThanFillTheDisk(t *testing.T) {
 	s, in := spool(t, Options{Limit: 1 << 20}), newIntake()
 	in.down = true
