@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/test/clustertest"
+)
+
+// step is one thing to see.
+type step struct {
+	title    string
+	about    string // a line or two: what to look at
+	take     func(ctx context.Context, s *stage) error
+	verified string // what has been checked, for the reader
+}
+
+// steps is the tour.
+var steps = []step{
+	{
+		title:    "The data's owner applies",
+		about:    "A DataSource says how the database is reached and what in it is sensitive; an AccessPolicy says who may do what; a\nRoleBinding lets the operator read the two Secrets that the DataSource names, and no others.",
+		take:     ownerApplies,
+		verified: "the operator has logged in to the database, and the policy compiles",
+	},
+	{
+		title:    "A pod with an annotation",
+		about:    "Its author writes one line, knows no password, and gets a sidecar and an address.",
+		take:     podIsInjected,
+		verified: "the sidecar is the first to start; neither a Secret nor a password is in the pod",
+	},
+	{
+		title:    "A pod that cannot be given a sidecar",
+		about:    "It is refused with the field and the cure; no pod goes without its sidecar silently.",
+		take:     podIsRefused,
+		verified: "refused, and nothing was created",
+	},
+	{
+		title: "The sidecar starts",
+		about: "There is no node here, and no kubelet: the sidecar's container runs as a process of this machine, with the container's\n" +
+			"arguments and environment, and the token for this very pod that the API server gave. All else is as in a cluster.",
+		take:     sidecarStarts,
+		verified: "the operator has reviewed the token, and given policy and credential to the sidecar's memory",
+	},
+	{
+		title:    "The agent works",
+		about:    "psql with the agent's environment, connected once and for all that follows.",
+		take:     agentWorks,
+		verified: "masked; what the policy does not allow is an ordinary error, and the connection goes on",
+	},
+	{
+		title:    "What the cluster says",
+		about:    "Who uses what is an object, and so is whether the policy has reached everybody it is about.",
+		take:     clusterTells,
+		verified: "one sidecar is concerned, and one has acknowledged the policy",
+	},
+	{
+		title:    "The owner changes the policy",
+		about:    "Orders are not to be read any more. The agent stays connected.",
+		take:     policyChanges,
+		verified: "a running connection is held to the policy of now, not to that of its beginning",
+	},
+	{
+		title:    "The owner changes the credential",
+		about:    "A new role in the database, then the Secret, then the old role is locked. Nobody tells the agent.",
+		take:     credentialChanges,
+		verified: "new connections log in by the new credential, the running one went on, and no pod was restarted",
+	},
+	{
+		title: "The operator is gone",
+		about: fmt.Sprintf("Sidecars have a lease, of %d seconds here (a minute, if one does not say otherwise). Then they let nobody new in.\n"+
+			"A proxy that restarts without an operator knows nothing, and serves nothing.", int(lease.Seconds())),
+		take:     operatorIsGone,
+		verified: "running connections went on, new ones were refused, and all works again now that the operator is back",
+	},
+	{
+		title:    "The workload loses its access",
+		about:    "The DataSource allows namespaces labeled team=shop. The label goes.",
+		take:     accessIsRevoked,
+		verified: "the running connection was cut off and told why, and the Session says Revoked",
+	},
+	{
+		title: "Where is the password?",
+		about: "The file passwords holds both, plain and in base64. It is searched for in every object of the agent's namespace, in the\n" +
+			"debug log of operator and sidecar, in the sidecar's environment, arguments and volumes, and in the recordings.",
+		take:     passwordIsSearched,
+		verified: "found nowhere; that the search finds what is there was tried with the name of the pod",
+	},
+	{
+		title:    "What has happened?",
+		about:    "The sidecar recorded every session and shipped it to the operator, which keeps it.",
+		take:     sessionIsReplayed,
+		verified: "the denied statement and the policy's change are in it, its chain holds, and a changed copy is found out",
+	},
+}
+
+// until looks again and again, and returns how long it took.
+func until(ctx context.Context, what string, check func(context.Context) error) (time.Duration, error) {
+	begin := time.Now()
+	err := clustertest.Until(ctx, what, check)
+	return time.Since(begin), err
+}
+
+// settles waits until what is typed prints some words, and shows it then.
+func (s *stage) settles(ctx context.Context, typed string, want ...string) error {
+	_, err := until(ctx, typed, func(ctx context.Context) error {
+		out, _, err := s.quietly(ctx, typed)
+		if err != nil {
+			return clustertest.Hopeless(err)
+		}
+		if err := holds(out, want); err != nil {
+			return fmt.Errorf("%w; it prints:\n%s", err, out)
+		}
+		return nil
+	})
+	return errors.Join(err, s.run(ctx, typed, want...))
+}
+
+// feels asks a statement in the running connection until its answer holds some words, shows that answer, and says after
+// which time it came.
+func (s *stage) feels(ctx context.Context, statement, event string, want ...string) error {
+	var last []byte
+	took, err := until(ctx, statement, func(context.Context) error {
+		out, gone, err := s.agent.ask(statement)
+		if err != nil || gone {
+			return clustertest.Hopeless(errors.Join(err, lost(gone)))
+		}
+		last = out
+		return holds(out, want)
+	})
+	if err != nil {
+		return err
+	}
+	s.paper.Command("shop=>", statement)
+	if err := s.answer(last, want); err != nil {
+		return err
+	}
+	s.paper.Remark(fmt.Sprintf("This was the answer %s after %s; until then it was the one before.", rounded(took), event))
+	return nil
+}
+
+func rounded(d time.Duration) string {
+	return strings.Replace(d.Round(time.Millisecond).String(), "ms", " ms", 1)
+}
