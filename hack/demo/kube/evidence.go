@@ -12,28 +12,38 @@ import (
 	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 )
 
-func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-func passwordIsSearched(ctx context.Context, s *stage) error {
-	const dump = "kubectl get $(kubectl api-resources --namespaced --verbs=list -o name | paste -sd,) \\\n  -n shop -o yaml --ignore-not-found --show-managed-fields >objects.yaml"
-	const places = "objects.yaml log /proc/$SIDECAR/environ /proc/$SIDECAR/cmdline $PODS $RECORDINGS"
-	return errors.Join(
-		s.run(ctx, dump),
-		s.fails(ctx, 1, "grep -rlFf passwords "+places+" || echo \"found nowhere\"; false", "found nowhere"),
-	)
+// shapes are passwords as they are and as a Secret has them.
+func shapes(passwords []string) []string {
+	var out []string
+	for _, p := range passwords {
+		out = append(out, p, base64.StdEncoding.EncodeToString([]byte(p)))
+	}
+	return out
 }
 
-func sessionIsReplayed(ctx context.Context, s *stage) error {
-	file, content, err := s.deniedSession()
-	if err != nil {
-		return err
-	}
-	if err := s.run(ctx, "kubectl tidewaiter replay --width 110 "+file, "shop/report-agent", "DENIED (guard Program)", "chain ok"); err != nil {
-		return err
-	}
-	changed := s.path("changed.twr")
-	innocent := bytes.Replace(content, []byte(program[:len("copy customers to program")]), []byte("copy customers to Program"), 1)
-	if err := os.WriteFile(changed, innocent, 0o600); err != nil {
+func passwordIsSearched(ctx context.Context, s *stage) {
+	const places = "objects.yaml log /proc/$SIDECAR/environ /proc/$SIDECAR/cmdline $PODS $RECORDINGS"
+	s.run(ctx, "kubectl get $(kubectl api-resources --namespaced --verbs=list -o name | paste -sd,) -n shop \\\n  -o yaml --ignore-not-found --show-managed-fields >objects.yaml")
+	s.run(ctx, "du -bc "+places)
+	s.run(ctx, "grep -rlFf passwords "+places+" || echo found nowhere", "found nowhere")
+	s.run(ctx, "grep -rlF data/orders "+places, "objects.yaml", "log")
+}
+
+func sessionIsReplayed(ctx context.Context, s *stage) {
+	s.then(func() error {
+		file, content, err := s.deniedSession()
+		if err != nil {
+			return err
+		}
+		s.run(ctx, "kubectl tidewaiter replay --width 110 $RECORDINGS/"+file, "shop/report-agent", "DENIED (guard Program)", "chain ok")
+		return errors.Join(s.err, s.changesShow(ctx, content))
+	})
+}
+
+// changesShow changes one letter of a recording and expects replay to find it out.
+func (s *stage) changesShow(ctx context.Context, content []byte) error {
+	innocent := bytes.Replace(content, []byte("copy customers to program"), []byte("copy customers to Program"), 1)
+	if err := os.WriteFile(s.path("changed.twr"), innocent, 0o600); err != nil {
 		return err
 	}
 	out, exit, err := s.quietly(ctx, "kubectl tidewaiter replay changed.twr")
@@ -57,9 +67,10 @@ func (s *stage) deniedSession() (file string, content []byte, err error) {
 			return err
 		}
 		if bytes.Contains(raw, []byte("copy customers to program")) {
-			file, content = path, raw
+			file, err = filepath.Rel(s.cluster.Recordings, path)
+			content = raw
 		}
-		return nil
+		return err
 	})
 	if err == nil && file == "" {
 		err = errors.New("no recording holds the denied statement")

@@ -46,8 +46,8 @@ func tour(ctx context.Context, p *paper.Paper) (err error) {
 	begin := time.Now()
 	for i, step := range steps {
 		p.Heading(i+1, step.title, step.about)
-		if err := step.take(ctx, s); err != nil {
-			return fmt.Errorf("step %d, %q, is not as told: %w", i+1, step.title, err)
+		if step.take(ctx, s); s.err != nil {
+			return fmt.Errorf("step %d, %q, is not as told: %w", i+1, step.title, s.err)
 		}
 		p.Verified(step.verified)
 	}

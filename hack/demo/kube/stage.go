@@ -45,6 +45,14 @@ type stage struct {
 	sidecar   *clustertest.Sidecar
 	agent     *conversation // psql in the agent, which stays connected
 	watch     *watch
+	err       error // the first; nothing is done after it
+}
+
+// then does something unless something has failed.
+func (s *stage) then(do func() error) {
+	if s.err == nil {
+		s.err = do()
+	}
 }
 
 // setStage starts the two servers and the operator, and writes the manifests.
@@ -141,6 +149,18 @@ func (s *stage) startSidecar(ctx context.Context) error {
 	return s.sidecar.Ready(ctx)
 }
 
+// restartSidecar ends the proxy as a crash would, and with it the agent's connection, and starts it again.
+func (s *stage) restartSidecar(ctx context.Context) error {
+	if err := s.sidecar.Kill(); err != nil {
+		return err
+	}
+	s.agent.end()
+	s.agent = nil
+	var err error
+	s.sidecar, err = s.cluster.RunSidecar(ctx, s.pod)
+	return err
+}
+
 // strike ends everything and removes every file.
 func (s *stage) strike() error {
 	var err error
@@ -148,7 +168,7 @@ func (s *stage) strike() error {
 		s.agent.end()
 	}
 	if s.watch != nil {
-		s.watch.end()
+		s.endWatch()
 	}
 	if s.sidecar != nil {
 		err = s.sidecar.Stop()

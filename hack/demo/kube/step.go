@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/injection"
 	"github.com/tidewaiter/tidewaiter/test/clustertest"
 )
 
@@ -14,7 +14,7 @@ import (
 type step struct {
 	title    string
 	about    string // a line or two: what to look at
-	take     func(ctx context.Context, s *stage) error
+	take     func(ctx context.Context, s *stage)
 	verified string // what has been checked, for the reader
 }
 
@@ -105,41 +105,29 @@ func until(ctx context.Context, what string, check func(context.Context) error) 
 }
 
 // settles waits until what is typed prints some words, and shows it then.
-func (s *stage) settles(ctx context.Context, typed string, want ...string) error {
-	_, err := until(ctx, typed, func(ctx context.Context) error {
-		out, _, err := s.quietly(ctx, typed)
-		if err != nil {
-			return clustertest.Hopeless(err)
-		}
-		if err := holds(out, want); err != nil {
-			return fmt.Errorf("%w; it prints:\n%s", err, out)
-		}
-		return nil
+func (s *stage) settles(ctx context.Context, typed string, want ...string) {
+	s.then(func() error {
+		_, err := until(ctx, typed, func(ctx context.Context) error {
+			out, _, err := s.quietly(ctx, typed)
+			if err != nil {
+				return clustertest.Hopeless(err)
+			}
+			if err := holds(out, want...); err != nil {
+				return fmt.Errorf("%w; it is:\n%s", err, out)
+			}
+			return nil
+		})
+		return err
 	})
-	return errors.Join(err, s.run(ctx, typed, want...))
+	s.run(ctx, typed, want...)
 }
 
-// feels asks a statement in the running connection until its answer holds some words, shows that answer, and says after
-// which time it came.
-func (s *stage) feels(ctx context.Context, statement, event string, want ...string) error {
-	var last []byte
-	took, err := until(ctx, statement, func(context.Context) error {
-		out, gone, err := s.agent.ask(statement)
-		if err != nil || gone {
-			return clustertest.Hopeless(errors.Join(err, lost(gone)))
-		}
-		last = out
-		return holds(out, want)
+// probe shows what the sidecar answers to a kubelet that asks whether it is ready.
+func (s *stage) probe(ctx context.Context, want string) {
+	s.then(func() error {
+		s.settles(ctx, "curl -s "+s.sidecar.Health()+injection.ReadyPath, want)
+		return s.err
 	})
-	if err != nil {
-		return err
-	}
-	s.paper.Command("shop=>", statement)
-	if err := s.answer(last, want); err != nil {
-		return err
-	}
-	s.paper.Remark(fmt.Sprintf("This was the answer %s after %s; until then it was the one before.", rounded(took), event))
-	return nil
 }
 
 func rounded(d time.Duration) string {

@@ -52,25 +52,43 @@ func (s *stage) quietly(ctx context.Context, typed string) (out []byte, exit int
 }
 
 // run shows what is typed and what it prints, which has to hold some words; it must end with status 0.
-func (s *stage) run(ctx context.Context, typed string, want ...string) error {
-	return s.fails(ctx, 0, typed, want...)
+func (s *stage) run(ctx context.Context, typed string, want ...string) {
+	s.fails(ctx, 0, typed, want...)
 }
 
 // fails is run for what ends with another status.
-func (s *stage) fails(ctx context.Context, status int, typed string, want ...string) error {
-	s.paper.Command("$", typed)
-	out, exit, err := s.quietly(ctx, typed)
-	if err != nil {
+func (s *stage) fails(ctx context.Context, status int, typed string, want ...string) {
+	s.then(func() error {
+		s.paper.Command("$", typed)
+		out, exit, err := s.quietly(ctx, typed)
+		if err != nil {
+			return err
+		}
+		if err := s.shows(out, want...); err != nil {
+			return err
+		}
+		if exit != status {
+			return fmt.Errorf("the exit code is %d, not %d", exit, status)
+		}
+		return nil
+	})
+}
+
+// shows shows an output, which has to hold some words, and nothing that nobody may see.
+func (s *stage) shows(out []byte, want ...string) error {
+	if err := shop.Leak("the output", out, s.passwords...); err != nil {
 		return err
 	}
 	s.paper.Output(out)
-	if exit != status {
-		return fmt.Errorf("the exit code is %d, not %d", exit, status)
-	}
-	return holds(out, want)
+	return holds(out, want...)
 }
 
-func holds(out []byte, want []string) error {
+func (s *stage) remark(format string, args ...any) error {
+	s.paper.Remark(fmt.Sprintf(format, args...))
+	return nil
+}
+
+func holds(out []byte, want ...string) error {
 	words := strings.Join(strings.Fields(string(out)), " ")
 	for _, w := range want {
 		if !strings.Contains(words, w) {
@@ -91,21 +109,25 @@ type conversation struct {
 const answered = "-- answered --"
 
 // connect starts psql by the agent's DATABASE_URL.
-func (s *stage) connect(ctx context.Context) error {
-	cmd := s.bash(ctx, `exec psql -X "$DATABASE_URL" 2>&1`)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	s.agent = &conversation{cmd: cmd, stdin: stdin, out: bufio.NewReader(stdout)}
-	return nil
+func (s *stage) connect(ctx context.Context) {
+	s.then(func() error {
+		const typed = `psql "$DATABASE_URL"`
+		s.paper.Command("$", typed)
+		cmd := s.bash(ctx, "exec "+typed+" 2>&1")
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		s.agent = &conversation{cmd: cmd, stdin: stdin, out: bufio.NewReader(stdout)}
+		return nil
+	})
 }
 
 // ask sends a statement and returns what psql prints. Gone says that psql has ended, as it does when it has lost its
@@ -136,18 +158,12 @@ func (c *conversation) end() {
 }
 
 // says shows a statement in the agent's running connection and its answer, which has to hold some words.
-func (s *stage) says(statement string, want ...string) error {
-	s.paper.Command("shop=>", statement)
-	out, gone, err := s.agent.ask(statement)
-	return errors.Join(s.answer(out, want), err, lost(gone))
-}
-
-func (s *stage) answer(out []byte, want []string) error {
-	if err := shop.Leak("the output", out, s.passwords...); err != nil {
-		return err
-	}
-	s.paper.Output(out)
-	return holds(out, want)
+func (s *stage) says(statement string, want ...string) {
+	s.then(func() error {
+		s.paper.Command("shop=>", statement)
+		out, gone, err := s.agent.ask(statement)
+		return errors.Join(s.shows(out, want...), err, lost(gone))
+	})
 }
 
 func lost(gone bool) error {
@@ -169,8 +185,10 @@ func (s *stage) startWatch(ctx context.Context, typed string) error {
 	return s.watch.cmd.Start()
 }
 
-// end stops the watch and returns what it has printed.
-func (w *watch) end() []byte {
+// endWatch stops the watch and returns what it has printed.
+func (s *stage) endWatch() []byte {
+	w := s.watch
+	s.watch = nil
 	_ = w.cmd.Process.Signal(os.Interrupt) // it may have ended
 	_ = w.cmd.Wait()                       // with the status of an interruption
 	return w.out.Bytes()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -47,10 +48,22 @@ func (p *Paper) Command(prompt, typed string) {
 	fmt.Fprintf(p.w, "\n%s\n", p.tint("36", "   "+prompt+" "+strings.ReplaceAll(typed, "\n", "\n     ")))
 }
 
+// width is where a line of output is folded, so that it stays behind its margin on most terminals.
+const width = 120
+
 // Output prints what a command has printed.
 func (p *Paper) Output(out []byte) {
 	for line := range strings.Lines(string(out)) {
-		fmt.Fprintf(p.w, "   %s\n", strings.TrimRight(line, " \n"))
+		line = strings.TrimRight(line, " \n")
+		for utf8.RuneCountInString(line) > width && !strings.Contains(line, "   ") { // tables stay as they are
+			end := strings.LastIndexByte(line[:width], ' ')
+			if end <= 0 {
+				break
+			}
+			fmt.Fprintf(p.w, "   %s\n", line[:end])
+			line = line[end+1:]
+		}
+		fmt.Fprintf(p.w, "   %s\n", line)
 	}
 }
 
