@@ -22,11 +22,11 @@ func shapes(passwords []string) []string {
 }
 
 func passwordIsSearched(ctx context.Context, s *stage) {
-	const places = "objects.yaml log /proc/$SIDECAR/environ /proc/$SIDECAR/cmdline $PODS $RECORDINGS"
-	s.run(ctx, "kubectl get $(kubectl api-resources --namespaced --verbs=list -o name | paste -sd,) -n shop \\\n  -o yaml --ignore-not-found --show-managed-fields >objects.yaml")
-	s.run(ctx, "du -bc "+places)
+	const places = "objects.yaml log /proc/$SIDECAR/environ /proc/$SIDECAR/cmdline pods recordings"
+	s.run(ctx, "kubectl get $(kubectl api-resources --namespaced --verbs=list -o name | paste -sd, -) -n shop \\\n  -o yaml --ignore-not-found --show-managed-fields >objects.yaml 2>/dev/null")
+	s.run(ctx, "grep -E '^  kind: ' objects.yaml | sort | uniq -c; du -shL log pods recordings", "kind: ConfigMap", "kind: Pod", "kind: Session")
 	s.run(ctx, "grep -rlFf passwords "+places+" || echo found nowhere", "found nowhere")
-	s.run(ctx, "grep -rlF data/orders "+places, "objects.yaml", "log")
+	s.run(ctx, "grep -rlF data/orders "+places+" | sort | tail -5", "log", "objects.yaml", "recordings/shop/")
 }
 
 func sessionIsReplayed(ctx context.Context, s *stage) {
@@ -35,7 +35,7 @@ func sessionIsReplayed(ctx context.Context, s *stage) {
 		if err != nil {
 			return err
 		}
-		s.run(ctx, "kubectl tidewaiter replay --width 110 $RECORDINGS/"+file, "shop/report-agent", "DENIED (guard Program)", "chain ok")
+		s.run(ctx, "kubectl tidewaiter replay --width 110 "+file, "shop/report-agent", "DENIED (guard Program)", "DENIED (no rule)", "revoked", "chain ok")
 		return errors.Join(s.err, s.changesShow(ctx, content))
 	})
 }
@@ -55,7 +55,7 @@ func (s *stage) changesShow(ctx context.Context, content []byte) error {
 
 // deniedSession returns the recording that holds program.
 func (s *stage) deniedSession() (file string, content []byte, err error) {
-	err = filepath.WalkDir(s.cluster.Recordings, func(path string, entry os.DirEntry, err error) error {
+	err = filepath.WalkDir(s.path("recordings")+"/", func(path string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || filepath.Ext(path) != ".twr" {
 			return err
 		}
@@ -67,7 +67,7 @@ func (s *stage) deniedSession() (file string, content []byte, err error) {
 			return err
 		}
 		if bytes.Contains(raw, []byte("copy customers to program")) {
-			file, err = filepath.Rel(s.cluster.Recordings, path)
+			file, err = filepath.Rel(s.dir, path)
 			content = raw
 		}
 		return err

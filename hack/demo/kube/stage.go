@@ -36,7 +36,7 @@ const (
 // stage is what the steps run on.
 type stage struct {
 	paper     *paper.Paper
-	dir       string // where commands are typed: bin/, manifests/, log
+	dir       string // where commands are typed: bin/, manifests/, log, recordings/, pods/
 	db        *postgrestest.Server
 	cluster   *clustertest.Cluster
 	log       *os.File // of operator and sidecar
@@ -129,6 +129,8 @@ func (s *stage) write(context.Context) error {
 		return err
 	}
 	return errors.Join(
+		os.Symlink(s.cluster.Recordings, s.path("recordings")),
+		os.Symlink(filepath.Join(s.cluster.Dir(), "pods"), s.path("pods")),
 		os.WriteFile(s.path("manifests/secretaccess.yaml"), access, 0o600),
 		os.WriteFile(s.path("next-role.sql"), fmt.Appendf(nil,
 			"CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE %s;\n", nextRole, s.passwords[1], shop.Role), 0o600),
@@ -154,8 +156,7 @@ func (s *stage) restartSidecar(ctx context.Context) error {
 	if err := s.sidecar.Kill(); err != nil {
 		return err
 	}
-	s.agent.end()
-	s.agent = nil
+	s.hangUp()
 	var err error
 	s.sidecar, err = s.cluster.RunSidecar(ctx, s.pod)
 	return err
@@ -164,12 +165,8 @@ func (s *stage) restartSidecar(ctx context.Context) error {
 // strike ends everything and removes every file.
 func (s *stage) strike() error {
 	var err error
-	if s.agent != nil {
-		s.agent.end()
-	}
-	if s.watch != nil {
-		s.endWatch()
-	}
+	s.hangUp()
+	s.endWatch()
 	if s.sidecar != nil {
 		err = s.sidecar.Stop()
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ var steps = []step{
 		about: "There is no node here, and no kubelet: the sidecar's container runs as a process of this machine, with the container's\n" +
 			"arguments and environment, and the token for this very pod that the API server gave. All else is as in a cluster.",
 		take:     sidecarStarts,
-		verified: "the operator has reviewed the token, and given policy and credential to the sidecar's memory",
+		verified: "the process has the container's arguments; the operator accepted its token, and gave it policy and credential, in memory",
 	},
 	{
 		title:    "The agent works",
@@ -70,6 +71,12 @@ var steps = []step{
 		verified: "new connections log in by the new credential, the running one went on, and no pod was restarted",
 	},
 	{
+		title:    "The workload loses its access",
+		about:    "The DataSource allows namespaces labeled team=shop. The label goes.",
+		take:     accessIsRevoked,
+		verified: "the running connection was cut off and told why, and the Session says Revoked",
+	},
+	{
 		title: "The operator is gone",
 		about: fmt.Sprintf("Sidecars have a lease, of %d seconds here (a minute, if one does not say otherwise). Then they let nobody new in.\n"+
 			"A proxy that restarts without an operator knows nothing, and serves nothing.", int(lease.Seconds())),
@@ -77,23 +84,17 @@ var steps = []step{
 		verified: "running connections went on, new ones were refused, and all works again now that the operator is back",
 	},
 	{
-		title:    "The workload loses its access",
-		about:    "The DataSource allows namespaces labeled team=shop. The label goes.",
-		take:     accessIsRevoked,
-		verified: "the running connection was cut off and told why, and the Session says Revoked",
-	},
-	{
 		title: "Where is the password?",
-		about: "The file passwords holds both, plain and in base64. It is searched for in every object of the agent's namespace, in the\n" +
-			"debug log of operator and sidecar, in the sidecar's environment, arguments and volumes, and in the recordings.",
+		about: "The file passwords holds both, plain and in base64. They are searched for in every object of the agent's namespace, in\n" +
+			"the log of operator and sidecar, in the sidecar's environment, arguments and volumes, and in the recordings.",
 		take:     passwordIsSearched,
-		verified: "found nowhere; that the search finds what is there was tried with the name of the pod",
+		verified: "found nowhere; that such a search finds what is there was tried with data/orders",
 	},
 	{
 		title:    "What has happened?",
 		about:    "The sidecar recorded every session and shipped it to the operator, which keeps it.",
 		take:     sessionIsReplayed,
-		verified: "the denied statement and the policy's change are in it, its chain holds, and a changed copy is found out",
+		verified: "denials, the policy's change and the end are in it, its chain holds, and a copy with one letter changed is found out",
 	},
 }
 
@@ -122,12 +123,38 @@ func (s *stage) settles(ctx context.Context, typed string, want ...string) {
 	s.run(ctx, typed, want...)
 }
 
-// probe shows what the sidecar answers to a kubelet that asks whether it is ready.
-func (s *stage) probe(ctx context.Context, want string) {
+// notReady shows what a kubelet is told that asks the sidecar whether it is ready, which it must not be.
+func (s *stage) notReady(ctx context.Context, want string) {
 	s.then(func() error {
-		s.settles(ctx, "curl -s "+s.sidecar.Health()+injection.ReadyPath, want)
-		return s.err
+		var answer error
+		_, err := until(ctx, "the proxy answers its probe", func(ctx context.Context) error {
+			if answer = s.sidecar.Probe(ctx); answer == nil {
+				return clustertest.Hopeless(errors.New("it is ready"))
+			}
+			return holds([]byte(answer.Error()), "503", want)
+		})
+		if err != nil {
+			return err
+		}
+		s.paper.Command("startup probe:", "GET "+injection.ReadyPath)
+		return s.shows([]byte(answer.Error()))
 	})
+}
+
+// sameArguments checks that the sidecar's process has the container's arguments, but for the folders in the place of the
+// two volumes.
+func (s *stage) sameArguments() error {
+	want := s.pod.Spec.InitContainers[0].Args
+	got := s.sidecar.Args
+	if len(got) != len(want) {
+		return fmt.Errorf("the process has %d arguments, the container %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] && want[i] != injection.IdentityPath && want[i] != injection.SpoolPath {
+			return fmt.Errorf("the process has the argument %q, the container %q", got[i], want[i])
+		}
+	}
+	return nil
 }
 
 func rounded(d time.Duration) string {

@@ -20,7 +20,9 @@ const (
 )
 
 func ownerApplies(ctx context.Context, s *stage) {
-	s.run(ctx, "kubectl create namespace data && kubectl apply -f manifests/", "datasource.tidewaiter.dev/orders created")
+	s.run(ctx, "kubectl create namespace data", "namespace/data created")
+	s.run(ctx, "kubectl apply -f manifests/namespace.yaml -f manifests/secrets.yaml -f manifests/secretaccess.yaml", "secret/orders-db created")
+	s.run(ctx, "kubectl apply -f manifests/datasource.yaml -f manifests/accesspolicy.yaml", "datasource.tidewaiter.dev/orders created", "reporting created")
 	s.run(ctx, "kubectl wait -n data --for=condition=Ready --timeout=60s tds/orders tap/reporting", "orders condition met", "reporting condition met")
 	s.run(ctx, "kubectl get tds,tap -n data", "4 columns")
 }
@@ -48,8 +50,11 @@ func sidecarStarts(ctx context.Context, s *stage) {
 	s.run(ctx, "kubectl get pod report -n shop -o jsonpath='{range .spec.initContainers[0].args[*]}{@} {end}'", "run --operator", "--data-source data/orders")
 	s.then(func() error { return s.startWatch(ctx, session+" --watch") })
 	s.then(func() error { return s.startSidecar(ctx) })
-	s.run(ctx, `ps -o user,args -p $SIDECAR; tr '\0' '\n' </proc/$SIDECAR/environ`, "--data-source data/orders", "POD_NAME=report")
-	s.probe(ctx, "")
+	s.then(s.sameArguments)
+	s.run(ctx, `tr '\0' '\n' </proc/$SIDECAR/environ`, "POD_NAME=report")
+	s.then(func() error {
+		return s.remark("It is process %d; its startup probe passed. Two folders of this machine stand for its volumes.", s.sidecar.PID())
+	})
 }
 
 func agentWorks(ctx context.Context, s *stage) {
@@ -63,11 +68,11 @@ func agentWorks(ctx context.Context, s *stage) {
 func clusterTells(ctx context.Context, s *stage) {
 	s.settles(ctx, session, "report orders Active")
 	s.run(ctx, "kubectl wait -n data --for=jsonpath='{.status.enforcement.summary}'=1/1 --timeout=60s tap/reporting", "condition met")
-	s.run(ctx, "kubectl describe tap reporting -n data | sed -n '/^Status:/,$p'", "Enforced", "1/1")
+	s.run(ctx, "kubectl describe tap reporting -n data | \\\n  sed -n '/^Status:/,$p' | grep -vE '(Time|Generation|Reason):'", "1/1 sidecars at revision 1", "Type: Enforced", "Summary: 1/1")
 }
 
 func policyChanges(ctx context.Context, s *stage) {
-	s.run(ctx, `sed -i 's/, "public.orders"//' manifests/accesspolicy.yaml && kubectl apply -f manifests/accesspolicy.yaml`, "reporting configured")
+	s.run(ctx, `sed 's/, "public.orders"//' manifests/accesspolicy.yaml | kubectl apply -f -`, "reporting configured")
 	s.then(func() error {
 		var last []byte
 		took, err := until(ctx, "the policy bites", func(context.Context) error {
@@ -106,6 +111,9 @@ func credentialChanges(ctx context.Context, s *stage) {
 }
 
 func operatorIsGone(ctx context.Context, s *stage) {
+	s.run(ctx, "kubectl label namespace shop team=shop", "namespace/shop labeled")
+	s.settles(ctx, counted, "3")
+	s.connect(ctx)
 	s.then(func() error {
 		s.paper.Command("$", fmt.Sprintf("kill -INT %d   # the operator", s.cluster.OperatorPID()))
 		return s.cluster.StopOperator()
@@ -126,8 +134,8 @@ func operatorIsGone(ctx context.Context, s *stage) {
 		s.paper.Command("$", fmt.Sprintf("kill -KILL %d   # the proxy; a kubelet would start it again, as we do", s.sidecar.PID()))
 		return s.restartSidecar(ctx)
 	})
-	s.probe(ctx, "operator")
-	s.fails(ctx, 2, counted)
+	s.notReady(ctx, "operator")
+	s.fails(ctx, 2, counted, "Connection refused")
 	s.then(func() error {
 		return errors.Join(s.remark("The operator is started again."), s.cluster.StartOperator(ctx), s.sidecar.Ready(ctx))
 	})
@@ -151,6 +159,10 @@ func accessIsRevoked(ctx context.Context, s *stage) {
 		})
 		s.paper.Command("shop=>", count)
 		return errors.Join(s.shows(last, "FATAL: tidewaiter:"), err, s.remark("This was %s after kubectl had ended.", rounded(took)))
+	})
+	s.then(func() error {
+		s.hangUp()
+		return nil
 	})
 	s.fails(ctx, 2, counted)
 	s.settles(ctx, session, "Revoked")

@@ -24,8 +24,7 @@ const patience = 5 * time.Second
 func (s *stage) bash(ctx context.Context, typed string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "bash", "-c", typed)
 	cmd.Env = append(s.cluster.API.Command(ctx).Env, "PATH="+s.path("bin")+":"+s.cluster.API.BinDir+":"+os.Getenv("PATH"),
-		"HOME="+s.dir, "LC_ALL=C.UTF-8", "PAGER=cat", "PSQLRC=/dev/null", "PGAPPNAME=psql", "OWNER="+s.db.DSN(shop.Database),
-		"RECORDINGS="+s.cluster.Recordings, "PODS="+s.cluster.Dir()+"/pods")
+		"HOME="+s.dir, "LC_ALL=C.UTF-8", "PAGER=cat", "PSQLRC=/dev/null", "PGAPPNAME=psql", "OWNER="+s.db.DSN(shop.Database))
 	if s.pod != nil {
 		cmd.Env = append(cmd.Env, clustertest.Environment(s.pod)...)
 	}
@@ -151,10 +150,14 @@ func (c *conversation) ask(statement string) (out []byte, gone bool, err error) 
 	}
 }
 
-// end hangs up.
-func (c *conversation) end() {
-	c.stdin.Close()
-	_ = c.cmd.Wait() // with a status, if the connection was lost
+// hangUp ends the agent's connection, if it has one.
+func (s *stage) hangUp() {
+	if s.agent == nil {
+		return
+	}
+	s.agent.stdin.Close()
+	_ = s.agent.cmd.Wait() // with a status, if the connection was lost
+	s.agent = nil
 }
 
 // says shows a statement in the agent's running connection and its answer, which has to hold some words.
@@ -185,10 +188,12 @@ func (s *stage) startWatch(ctx context.Context, typed string) error {
 	return s.watch.cmd.Start()
 }
 
-// endWatch stops the watch and returns what it has printed.
+// endWatch stops the watch, if there is one, and returns what it has printed.
 func (s *stage) endWatch() []byte {
 	w := s.watch
-	s.watch = nil
+	if s.watch = nil; w == nil {
+		return nil
+	}
 	_ = w.cmd.Process.Signal(os.Interrupt) // it may have ended
 	_ = w.cmd.Wait()                       // with the status of an interruption
 	return w.out.Bytes()

@@ -53,7 +53,7 @@ const width = 120
 
 // Output prints what a command has printed.
 func (p *Paper) Output(out []byte) {
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(strings.TrimRight(string(out), " \n")) {
 		line = strings.TrimRight(line, " \n")
 		for utf8.RuneCountInString(line) > width && !strings.Contains(line, "   ") { // tables stay as they are
 			end := strings.LastIndexByte(line[:width], ' ')
@@ -63,7 +63,7 @@ func (p *Paper) Output(out []byte) {
 			fmt.Fprintf(p.w, "   %s\n", line[:end])
 			line = line[end+1:]
 		}
-		fmt.Fprintf(p.w, "   %s\n", line)
+		fmt.Fprintln(p.w, strings.TrimRight("   "+line, " "))
 	}
 }
 
