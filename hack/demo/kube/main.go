@@ -15,11 +15,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
 	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 )
 
 func main() {
+	log.SetLogger(logr.Discard()) // what envtest has to say is not for the reader; the operator has a log of its own
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := tour(ctx, paper.New(os.Stdout))

@@ -41,8 +41,8 @@ var steps = []step{
 	},
 	{
 		title: "The sidecar starts",
-		about: "There is no node here, and no kubelet: the sidecar's container runs as a process of this machine, with the container's\n" +
-			"arguments and environment, and the token for this very pod that the API server gave. All else is as in a cluster.",
+		about: "There is no node here, and no kubelet to run containers: operator and sidecar are processes of this machine. The sidecar\n" +
+			"has its container's arguments and environment, and the token for this very pod that the API server gave.",
 		take:     sidecarStarts,
 		verified: "the process has the container's arguments; the operator accepted its token, and gave it policy and credential, in memory",
 	},
@@ -54,7 +54,7 @@ var steps = []step{
 	},
 	{
 		title:    "What the cluster says",
-		about:    "Who uses what is an object, and so is whether the policy has reached everybody it is about.",
+		about:    "Who uses what is an object, and a policy says whether it has reached everybody it is about. Sidecars report what\ntheir sessions do every ten seconds.",
 		take:     clusterTells,
 		verified: "one sidecar is concerned, and one has acknowledged the policy",
 	},
