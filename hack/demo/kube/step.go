@@ -54,7 +54,7 @@ var steps = []step{
 	},
 	{
 		title:    "What the cluster says",
-		about:    "Who uses what is an object, and a policy says whether it has reached everybody it is about. Sidecars report what\ntheir sessions do every ten seconds.",
+		about:    "Who uses what is an object, and a policy says whether it has reached everybody it is about. A Session is\nwritten when its state changes, but not more often than every ten seconds.",
 		take:     clusterTells,
 		verified: "one sidecar is concerned, and one has acknowledged the policy",
 	},
