@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
+	"github.com/tidewaiter/tidewaiter/test/clustertest"
 )
 
 // shapes are passwords as they are and as a Secret has them.
@@ -25,13 +26,18 @@ func passwordIsSearched(ctx context.Context, s *stage) {
 	const places = "objects.yaml log /proc/$SIDECAR/environ /proc/$SIDECAR/cmdline pods recordings"
 	s.run(ctx, "kubectl get $(kubectl api-resources --namespaced --verbs=list -o name | paste -sd, -) -n shop \\\n  -o yaml --ignore-not-found --show-managed-fields >objects.yaml 2>/dev/null")
 	s.run(ctx, "grep -E '^  kind: ' objects.yaml | sort | uniq -c; du -shL log pods recordings", "kind: ConfigMap", "kind: Pod", "kind: Session")
-	s.run(ctx, "grep -rlFf passwords "+places+" || echo found nowhere", "found nowhere")
+	s.run(ctx, "grep -rlFf passwords "+places+"; [ $? = 1 ] && echo found nowhere", "found nowhere")
 	s.run(ctx, "grep -rlF data/orders "+places+" | \\\n  sed -E 's|^([^/]+)/.*|\\1|' | sort | uniq -c", "/cmdline", "1 log", "1 objects.yaml", "recordings")
 }
 
 func sessionIsReplayed(ctx context.Context, s *stage) {
 	s.then(func() error {
-		file, content, err := s.deniedSession()
+		var file string
+		var content []byte
+		_, err := until(ctx, "the recording is with the operator", func(context.Context) (err error) {
+			file, content, err = s.deniedSession()
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -64,7 +70,7 @@ func (s *stage) deniedSession() (file string, content []byte, err error) {
 			return err
 		}
 		if err := shop.Leak("the recording "+path, raw, s.passwords...); err != nil {
-			return err
+			return clustertest.Hopeless(err)
 		}
 		if bytes.Contains(raw, []byte("copy customers to program")) {
 			file, err = filepath.Rel(s.dir, path)

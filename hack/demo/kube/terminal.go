@@ -179,13 +179,17 @@ func lost(gone bool) error {
 // watch is kubectl get --watch in the background.
 type watch struct {
 	cmd *exec.Cmd
-	out bytes.Buffer // to be read after end
+	out bytes.Buffer // to be read once it has ended
 }
 
 func (s *stage) startWatch(ctx context.Context, typed string) error {
-	s.watch = &watch{cmd: s.bash(ctx, "exec "+typed)}
-	s.watch.cmd.Stdout, s.watch.cmd.Stderr = &s.watch.out, &s.watch.out
-	return s.watch.cmd.Start()
+	w := &watch{cmd: s.bash(ctx, "exec "+typed)}
+	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.out
+	if err := w.cmd.Start(); err != nil {
+		return err
+	}
+	s.watch = w
+	return nil
 }
 
 // endWatch stops the watch, if there is one, and returns what it has printed.
