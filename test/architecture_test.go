@@ -152,6 +152,11 @@ var rules = []rule{
 		why: "the operator runs no part of the sidecar, and builds without C",
 	},
 	{
+		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "recording", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc"},
+		except: []string{"controllers/recordings"},
+		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
+	},
+	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		why: "webhook and operator must agree on what an injected pod is, without knowing each other",
 	},
@@ -228,6 +233,10 @@ var owners = []owner{
 	{
 		pkg: "google.golang.org/grpc", by: []string{"api/sidecar", "proxy/control", "controllers", "cmd", "test"},
 		why: "one package at each end keeps the stream; nothing else in the sidecar speaks to the operator",
+	},
+	{
+		pkg: "google.golang.org/grpc", by: []string{"api/sidecar", "controllers/distribute", "proxy/control", "test"},
+		why: "operator and sidecars speak in one place on each side",
 	},
 	{
 		pkg: module + "local", by: []string{"cmd", "test", "hack"},

@@ -111,13 +111,11 @@ func (c *conversation) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	signer, err := c.s.o.Authority.BundleSigner()
-	if err != nil {
-		return nil // there is time: what is in force stays so
-	}
-	for _, p := range c.ledger.parts {
-		if !p.fresh(signer, c.s.o.Now()) {
-			return c.look(ctx)
+	if signer, err := c.s.o.Authority.BundleSigner(); err == nil { // else there is time: what is in force stays so
+		for _, p := range c.ledger.parts {
+			if !p.fresh(signer, c.s.o.Now()) {
+				return c.look(ctx)
+			}
 		}
 	}
 	return nil

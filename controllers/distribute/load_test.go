@@ -215,11 +215,10 @@ func (s shop) arrive(t *testing.T, pods []*corev1.Pod) []*member {
 // allSessions waits until every Session is as it should be.
 func (s shop) allSessions(t *testing.T, what string, within func(string), right func(*v1alpha1.SessionStatus) bool) {
 	t.Helper()
-	n := 0
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(250 * time.Millisecond) {
 		var list v1alpha1.SessionList
 		must(t, s.client.List(t.Context(), &list, client.InNamespace(s.work)))
-		n = 0
+		n := 0
 		for i := range list.Items {
 			if right(&list.Items[i].Status) {
 				n++

@@ -87,7 +87,7 @@ func (c *conversation) parts(claims []claimed, revision uint64, signer *authorit
 		switch {
 		case errors.Is(err, errKept):
 			s.kept = err
-		case err != nil && prev != nil:
+		case err != nil && prev != nil && prev.signer == signer: // a snapshot has one signer
 			next, s.kept = prev, err
 		case err != nil:
 			policies := claims[i].policies

@@ -59,20 +59,18 @@ var errKept = errors.New("the policy before stays in force")
 // a part all the same.
 func (f *factory) build(id identity, c claimed, prev *part, revision uint64, signer *authority.Leaf) (*part, error) {
 	versions := versionsOf(c.policies)
-	next, kept, err := &part{}, error(nil), error(nil)
-	switch {
-	case prev != nil && prev.current(versions, c.ds, signer, f.now()):
-		*next = *prev
-	default:
-		next, err = f.compile(id, c.ds, c.policies, revision, signer)
-		if err != nil {
-			if prev == nil {
-				return nil, err
-			}
-			kept = fmt.Errorf("%w: %w", errKept, err)
-			if next, err = f.again(id, prev, revision, signer); err != nil {
-				return nil, err
-			}
+	var next *part
+	var err, kept error
+	if prev != nil && prev.current(versions, c.ds, signer, f.now()) {
+		same := *prev
+		next = &same
+	} else if next, err = f.compile(id, c.ds, c.policies, revision, signer); err != nil {
+		if prev == nil {
+			return nil, err
+		}
+		kept = fmt.Errorf("%w: %w", errKept, err)
+		if next, err = f.again(id, prev, revision, signer); err != nil {
+			return nil, err
 		}
 	}
 	next.generation = c.ds.Generation

@@ -68,10 +68,7 @@ func (s *Server) Ready(*http.Request) error {
 // told that what the operator has not read yet does not exist.
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.follow(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return unlessEnded(ctx, err)
 	}
 	listener := s.o.Listener
 	if listener == nil {
@@ -93,8 +90,16 @@ func (s *Server) Start(ctx context.Context) error {
 	s.ready.Store(true)
 	s.o.Log.Info("serving sidecars", "address", listener.Addr().String())
 	err := server.Serve(netutil.LimitListener(listener, s.o.MaxStreams+s.o.MaxStreams/4+16))
+	if ctx.Err() == nil {
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// unlessEnded is err, or nil where what failed was told to end.
+func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		<-stopped
 		return nil
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
@@ -115,5 +116,37 @@ func TestTheCredentialIsNowhereToBeSeen(t *testing.T) {
 		if strings.Contains(text, canary) || strings.Contains(text, token) {
 			t.Errorf("the %s tells it: %s", place, text)
 		}
+	}
+}
+
+func TestABundleIsRenewedAndTheLeaseProlongedWhileTheStreamLasts(t *testing.T) {
+	s := start(t, func(o *Options, _ *session.Options) { o.Lease, o.BundleLifetime = 3*time.Second, 4*time.Second }).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	first := c.snapshot(true)
+	leases := 0
+	for {
+		msg, err := c.stream.Recv()
+		must(t, err)
+		if l := msg.GetLease(); l.GetSeconds() == 3 {
+			leases++
+		}
+		if second := msg.GetSnapshot(); second != nil {
+			if string(second.GetDataSources()[0].GetBundle()) == string(first.GetDataSources()[0].GetBundle()) || second.GetRevision() <= first.GetRevision() {
+				t.Error("it is the same bundle")
+			}
+			break
+		}
+	}
+	if leases == 0 {
+		t.Error("the lease was not prolonged")
+	}
+}
+
+func TestAStreamHasAnEnd(t *testing.T) {
+	s := start(t, func(o *Options, _ *session.Options) { o.StreamAge = 500 * time.Millisecond }).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	c.snapshot(true)
+	if code, reason := c.ended(); code != codes.Unavailable || reason != ReasonStreamAge {
+		t.Errorf("ended with %s %s", code, reason)
 	}
 }

@@ -100,7 +100,7 @@ func Open(folder string, limits Limits) (*Store, error) {
 	}
 	s := &Store{root: root, folder: folder, limits: limits, pods: map[Pod]*usage{}}
 	if err := s.count(); err != nil {
-		root.Close()
+		_ = root.Close() // nothing was written
 		return nil, fmt.Errorf("recordings: counting %s: %w", folder, err)
 	}
 	return s, nil

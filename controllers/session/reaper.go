@@ -80,7 +80,7 @@ func (r *Reaper) Round(ctx context.Context) error {
 	writes := 0
 	for i := range list.Items {
 		if writes >= r.o.PerRound || ctx.Err() != nil {
-			return nil // the rest is for the next round
+			break // the rest is for the next round
 		}
 		s := &list.Items[i]
 		pod, err := r.pod(ctx, s)
