@@ -204,3 +204,23 @@ func (s *scripted) end() error {
 		return nil
 	}
 }
+
+// Each replica is ready only if the one caBundle of the cluster verifies its own certificate.
+func TestReplicasThatStartTogetherOnAnEmptyClusterMakeOneAuthority(t *testing.T) {
+	server := installed(t)
+	config := asOperator(t, server)
+	var replicas []*replica
+	for i := range 3 {
+		replicas = append(replicas, run(t, config, fmt.Sprintf("op-%d", i)))
+	}
+	for _, r := range replicas {
+		eventually(t, "every replica is ready", func(context.Context) error { return r.ready() })
+	}
+	if bundle := server.Kubectl(t, "get", "mutatingwebhookconfiguration", WebhookConfiguration, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); bundle == "" {
+		t.Error("there is no caBundle")
+	}
+	// All of them stop at once, and in order.
+	for _, r := range replicas {
+		must(t, r.stop())
+	}
+}

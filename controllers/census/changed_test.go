@@ -20,10 +20,12 @@ func TestCountersOfASessionAreNoReasonToCountAgain(t *testing.T) {
 		change func(*v1alpha1.SessionStatus)
 		want   bool
 	}{
-		"numbers":               {func(s *v1alpha1.SessionStatus) { s.Statements, s.Rows, s.LastActivity = 5, 6, &now }, false},
-		"active or idle":        {func(s *v1alpha1.SessionStatus) { s.State = v1alpha1.SessionIdle }, false},
-		"a renewed bundle":      {func(s *v1alpha1.SessionStatus) { s.Revision = 8 }, false},
-		"another generation":    {func(s *v1alpha1.SessionStatus) { s.Policies = []v1alpha1.SessionPolicy{{Name: "reporting", Generation: 3}} }, true},
+		"numbers":          {func(s *v1alpha1.SessionStatus) { s.Statements, s.Rows, s.LastActivity = 5, 6, &now }, false},
+		"active or idle":   {func(s *v1alpha1.SessionStatus) { s.State = v1alpha1.SessionIdle }, false},
+		"a renewed bundle": {func(s *v1alpha1.SessionStatus) { s.Revision = 8 }, false},
+		"another generation": {func(s *v1alpha1.SessionStatus) {
+			s.Policies = []v1alpha1.SessionPolicy{{Name: "reporting", Generation: 3}}
+		}, true},
 		"another data source's": {func(s *v1alpha1.SessionStatus) { s.DataSourceGeneration = 2 }, true},
 		"a refusal":             {func(s *v1alpha1.SessionStatus) { s.Rejection = &v1alpha1.SessionRejection{Reason: "BundleExpired"} }, true},
 		"the stream is gone":    {func(s *v1alpha1.SessionStatus) { s.State = v1alpha1.SessionLost }, true},
