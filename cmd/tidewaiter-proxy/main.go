@@ -65,7 +65,12 @@ func newRun(errOut io.Writer) *cobra.Command {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
-			return sidecar.Run(ctx, *cfg, versionString(), slog.New(slog.NewJSONHandler(errOut, nil)))
+			return sidecar.Run(ctx, *cfg, sidecar.Options{
+				Version: versionString(), Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: cfg.Level()})), Begun: func() {
+					debug.FreeOSMemory()
+					forgetStart()
+				},
+			})
 		},
 	}
 	for _, s := range cfg.Settings() {

@@ -2,5 +2,7 @@
 
 package main
 
-// hideMemory does nothing: sidecars run on Linux.
+// hideMemory and forgetStart do nothing: sidecars run on Linux.
 func hideMemory() {}
+
+func forgetStart() {}

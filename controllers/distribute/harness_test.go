@@ -18,6 +18,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/authority"
@@ -28,7 +29,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/test/kubetest"
 )
 
-func TestMain(m *testing.M) { kubetest.Main(m) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard()) // what controller-runtime has to say is not what is tested
+	kubetest.Main(m)
+}
 
 const (
 	operatorName = "tidewaiter-operator.tidewaiter-system.svc"

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 	"github.com/tidewaiter/tidewaiter/injection"
 )
@@ -145,7 +146,7 @@ func TestATokenIsNotTriedWithoutEnd(t *testing.T) {
 	reasons := map[string]int{}
 	for range tryBurst + 3 {
 		c := s.dial(t, token)
-		c.hello()
+		_ = c.stream.Send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Hello{Hello: &sidecarv1alpha1.Hello{}}}) // Recv says why it fails
 		if _, err := c.stream.Recv(); err != nil {
 			_, reason := ended(err)
 			reasons[reason]++

@@ -99,10 +99,12 @@ func (s *Server) Start(ctx context.Context) error {
 
 // unlessEnded is err, or nil where what failed was told to end.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // stop lets the streams say why they end, and waits no longer than that takes.

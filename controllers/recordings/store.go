@@ -40,7 +40,10 @@ const (
 	RejectedExists    = "ExistsAlready"
 )
 
-const partial = ".partial"
+const (
+	partial   = ".partial"
+	extension = ".twr" // by which people and the plugin know a recording
+)
 
 // Pod whose recordings they are, as the operator knows it.
 type Pod struct{ Namespace, UID string }
@@ -135,7 +138,7 @@ func (s *Store) count() error {
 
 // URI of a complete recording.
 func (s *Store) URI(pod Pod, id string) string {
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(s.folder, pod.Namespace, pod.UID, id))}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(s.folder, pod.Namespace, pod.UID, id+extension))}
 	return u.String()
 }
 
@@ -144,7 +147,7 @@ func (s *Store) Has(pod Pod, id string) bool {
 	if !valid(pod, id) {
 		return false
 	}
-	_, err := s.root.Stat(path.Join(pod.Namespace, pod.UID, id))
+	_, err := s.root.Stat(path.Join(pod.Namespace, pod.UID, id+extension))
 	return err == nil
 }
 
@@ -166,7 +169,7 @@ func (s *Store) Append(pod Pod, c Chunk) (Ack, error) {
 	lock.Lock()
 	defer lock.Unlock()
 	dir := path.Join(pod.Namespace, pod.UID)
-	final, part := path.Join(dir, c.ID), path.Join(dir, partial, c.ID)
+	final, part := path.Join(dir, c.ID+extension), path.Join(dir, partial, c.ID)
 	if info, err := s.root.Stat(final); err == nil {
 		return s.repeated(final, info.Size(), c)
 	} else if !errors.Is(err, fs.ErrNotExist) {

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -79,7 +80,7 @@ func (r *Reaper) Round(ctx context.Context) error {
 	gone := r.goneReplicas(list.Items)
 	writes := 0
 	for i := range list.Items {
-		if writes >= r.o.PerRound || ctx.Err() != nil {
+		if writes >= r.o.PerRound {
 			break // the rest is for the next round
 		}
 		s := &list.Items[i]
@@ -92,7 +93,11 @@ func (r *Reaper) Round(ctx context.Context) error {
 			continue
 		}
 		writes++
-		if err := r.act(ctx, s, v); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		err = r.act(ctx, s, v)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			r.o.Log.Error(err, "a Session could not be put away", "namespace", s.Namespace, "session", s.Name)
 		}
 	}

@@ -8,6 +8,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -28,6 +29,7 @@ type Config struct {
 	Connections int
 	Drain       time.Duration
 	ReportEvery time.Duration
+	LogLevel    string
 
 	// Pod is whose sidecar this is, as the downward API says. It is a claim: the operator decides by the token.
 	Pod Pod
@@ -54,7 +56,7 @@ type Setting struct {
 func Defaults() *Config {
 	return &Config{
 		Identity: "/var/run/tidewaiter/identity", Spool: "/var/lib/tidewaiter", SpoolLimit: 192 << 20, Health: "0.0.0.0:15021",
-		Memory: 128 << 20, Connections: 1000, Drain: 25 * time.Second, ReportEvery: time.Minute,
+		Memory: 128 << 20, Connections: 1000, Drain: 25 * time.Second, ReportEvery: time.Minute, LogLevel: LogInfo,
 	}
 }
 
@@ -70,6 +72,7 @@ func (c *Config) Settings() []Setting {
 		{"memory-limit", "`bytes` of memory to stay within; new connections are refused when three quarters are in use", &c.Memory},
 		{"max-connections", "`number` of client connections over all data sources", &c.Connections},
 		{"drain-timeout", "`time` that what is under way has to finish after SIGTERM", &c.Drain},
+		{"log-level", "`level` of the log: info, what an operator must know, or debug", &c.LogLevel},
 		{"report-interval", "`time` between reports to the operator", &c.ReportEvery},
 	}
 }
@@ -79,10 +82,24 @@ func (c *Config) FromEnvironment(getenv func(string) string) {
 	c.Pod = Pod{Namespace: getenv(EnvPodNamespace), Name: getenv(EnvPodName), UID: getenv(EnvPodUID)}
 }
 
+// Levels of the log. No level shows a secret.
+const (
+	LogInfo  = "info"
+	LogDebug = "debug"
+)
+
+// Level of the log.
+func (c *Config) Level() slog.Level {
+	if c.LogLevel == LogDebug {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
 // maxDataSources of one sidecar.
 const maxDataSources = 32
 
-const minMemory = 48 << 20 // bytes, below which the garbage collector would do nothing but run
+const minMemory = 32 << 20 // bytes, below which the garbage collector would do nothing but run
 
 // Check says what is wrong, and the cure.
 func (c *Config) Check() error {
@@ -106,6 +123,7 @@ func (c *Config) Check() error {
 	wrong(c.Connections < 1, "--max-connections %d: allow at least one", c.Connections)
 	wrong(c.Drain <= 0, "--drain-timeout %v: give it a positive time, such as 25s", c.Drain)
 	wrong(c.ReportEvery <= 0, "--report-interval %v: give it a positive time, such as 1m", c.ReportEvery)
+	wrong(c.LogLevel != LogInfo && c.LogLevel != LogDebug, "--log-level %q: it is one of %s, %s", c.LogLevel, LogInfo, LogDebug)
 	wrong(c.Pod.UID == "", "%s is not set: set it in the container's env from the field metadata.uid", EnvPodUID)
 	return errors.Join(errs...)
 }

@@ -87,7 +87,10 @@ func New(o Options) *Client {
 	o.complete()
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
-	return &Client{opt: o, instance: hex.EncodeToString(b[:]), changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1)}
+	return &Client{
+		opt: o, instance: hex.EncodeToString(b[:]), changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
+		uplink: uplink{patience: answerPatience},
+	}
 }
 
 // Accepted reports whether the operator has accepted the sidecar since it started.

@@ -184,14 +184,30 @@ func TestALeaseThatIsNotRenewedIsLostAndComesBack(t *testing.T) {
 func TestAnOperatorThatCannotProveWhoItIsGetsNoToken(t *testing.T) {
 	o, other := operatortest.Start(t), operatortest.Start(t)
 	o.UseCA(other.CA())
-	_, l := run(t, o)
-	var heard sync.WaitGroup
-	heard.Go(func() {
-		o.UseCA(o.CA()) // read again for the next try
-		o.Next(t).Snapshot(t, whole(o, 7, 60))
-	})
-	heard.Wait()
+	lines := make(chan string, 1000)
+	_, l := run(t, o, func(opt *Options) { opt.Log = slog.New(slog.NewTextHandler(said(lines), nil)) })
+	select {
+	case line := <-lines:
+		if !strings.Contains(line, "certificate signed by unknown authority") {
+			t.Errorf("it says %s", line)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not complain")
+	}
+	if n := len(o.Streams()); n != 0 {
+		t.Errorf("%d streams were opened", n)
+	}
+	o.UseCA(o.CA()) // read again for the next try
+	o.Next(t).Snapshot(t, whole(o, 7, 60))
 	l.wait(t, "lease true")
+}
+
+// said hands on what is logged.
+type said chan string
+
+func (s said) Write(p []byte) (int, error) {
+	s <- string(p)
+	return len(p), nil
 }
 
 func TestARefusalToTheStreamIsNotTheEnd(t *testing.T) {
@@ -329,6 +345,13 @@ func TestARecordingsChunkIsAcknowledgedOrItsStreamHasEnded(t *testing.T) {
 	if r := <-results; r.err != nil || r.ack.GetId() != "a" || r.ack.GetSize() != 1 {
 		t.Errorf("got %v, %v", r.ack, r.err)
 	}
+	c.uplink.patience = 10 * time.Millisecond
+	go send("silent")
+	s.Until(t, chunk)
+	if r := <-results; !errors.Is(r.err, ErrNoAnswer) {
+		t.Errorf("got %v, %v", r.ack, r.err)
+	}
+	c.uplink.patience = time.Hour
 	go send("c")
 	s.Until(t, chunk)
 	s.End(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 )
@@ -11,9 +12,16 @@ import (
 // ErrNoStream is what sending a recording returns when there is no stream to the operator, or when it ended first.
 var ErrNoStream = errors.New("there is no stream to the operator")
 
-// uplink sends chunks of recordings, one at a time, over the stream of the moment. Its zero value has none.
+// ErrNoAnswer is what it returns when the operator has not acknowledged a chunk: it could not keep it now, and may later.
+var ErrNoAnswer = errors.New("the operator has not acknowledged a part of a recording")
+
+// answerPatience is how long an acknowledgement may take.
+const answerPatience = 10 * time.Second
+
+// uplink sends chunks of recordings, one at a time, over the stream of the moment.
 type uplink struct {
-	sending sync.Mutex // one chunk at a time
+	patience time.Duration
+	sending  sync.Mutex // one chunk at a time
 
 	mu      sync.Mutex
 	stream  context.Context // ends with the stream; nil: there was none yet
@@ -42,7 +50,8 @@ func (u *uplink) answer(ack *sidecarv1alpha1.RecordingAck) {
 	}
 }
 
-// SendRecording sends a chunk and waits for its acknowledgement. It returns ErrNoStream where there is no stream.
+// SendRecording sends a chunk and waits for its acknowledgement. It returns ErrNoStream where there is no stream, and
+// ErrNoAnswer where the operator says nothing.
 func (c *Client) SendRecording(ctx context.Context, chunk *sidecarv1alpha1.RecordingChunk) (*sidecarv1alpha1.RecordingAck, error) {
 	u := &c.uplink
 	u.sending.Lock()
@@ -60,9 +69,13 @@ func (c *Client) SendRecording(ctx context.Context, chunk *sidecarv1alpha1.Recor
 	}
 	u.mu.Unlock()
 	out.put(stream, &sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Recording{Recording: chunk}})
+	late := time.NewTimer(u.patience)
+	defer late.Stop()
 	select {
 	case ack := <-answers:
 		return ack, nil
+	case <-late.C:
+		return nil, ErrNoAnswer
 	case <-stream.Done():
 		return nil, ErrNoStream
 	case <-ctx.Done():

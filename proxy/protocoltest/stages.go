@@ -114,6 +114,36 @@ func (t *Tap) Sent() string {
 	return string(t.sent)
 }
 
+// hearing keeps what clients are told. It is safe for concurrent use; its zero value
+// is ready.
+type hearing struct {
+	mu   sync.Mutex
+	said []byte
+}
+
+// to returns the connection to a client whose hearing it is.
+func (h *hearing) to(client net.Conn) net.Conn { return &heard{Conn: client, h: h} }
+
+// String returns everything that was said so far.
+func (h *hearing) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.said)
+}
+
+type heard struct {
+	net.Conn
+	h *hearing
+}
+
+func (c *heard) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.h.mu.Lock()
+	c.h.said = append(c.h.said, p[:n]...) // what did not leave, nobody hears
+	c.h.mu.Unlock()
+	return n, err
+}
+
 type tapped struct {
 	net.Conn
 	tap *Tap

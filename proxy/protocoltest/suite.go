@@ -48,6 +48,8 @@ type Bench struct {
 	Recorder *Recorder
 	Tap      *Tap
 	drain    chan struct{}
+	cut      context.CancelCauseFunc
+	said     *hearing
 	sessions sync.WaitGroup
 	listener net.Listener
 }
@@ -90,6 +92,7 @@ func Run(t *testing.T, s Subject) {
 	})
 	t.Run("a session that cannot be recorded reaches no server", s.unopened)
 	t.Run("an idle session ends when the proxy drains", s.drained)
+	t.Run("a session that is cut off is told why", s.cutOff)
 	t.Run("every session has a beginning, an intent before its end, and a close", s.recorded)
 }
 
@@ -108,7 +111,7 @@ func (s Subject) onMarked(f func() (access.Decision, error)) Decide {
 func (s Subject) Start(t *testing.T, policy func(*Recorder) Decide) *Bench {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	b := &Bench{Recorder: &Recorder{}, Tap: &Tap{Dialer: s.Dialer}, drain: make(chan struct{})}
+	b := &Bench{Recorder: &Recorder{}, Tap: &Tap{Dialer: s.Dialer}, drain: make(chan struct{}), said: &hearing{}}
 	protocol := s.Protocol(t)
 	p := &session.Pipeline{
 		DataSource: "data/test", Protocol: protocol, Identifier: Identify{}, Dialer: b.Tap,
@@ -119,12 +122,13 @@ func (s Subject) Start(t *testing.T, policy func(*Recorder) Decide) *Bench {
 		t.Fatal(err)
 	}
 	b.Address = b.listener.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
+	var ctx context.Context
+	ctx, b.cut = context.WithCancelCause(context.Background())
 	b.sessions.Add(1)
 	go b.accept(ctx, p)
 	t.Cleanup(func() {
 		b.listener.Close()
-		cancel()
+		b.cut(nil)
 		b.sessions.Wait()
 		if c, ok := protocol.(interface{ Close() }); ok {
 			c.Close()
@@ -144,7 +148,7 @@ func (b *Bench) accept(ctx context.Context, p *session.Pipeline) {
 		b.sessions.Add(1)
 		go func() {
 			defer b.sessions.Done()
-			_ = p.Serve(ctx, conn, b.drain) // how it ended is in the record
+			_ = p.Serve(ctx, b.said.to(conn), b.drain) // how it ended is in the record
 		}()
 	}
 }
@@ -192,6 +196,14 @@ func (s Subject) drained(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(b.drain)
+	if got := b.ended(t); got != session.ErrDrained.Error() {
+		t.Errorf("the record does not say that it was the proxy who ended the session, but %q", got)
+	}
+}
+
+// ended waits for the only session to end, and returns why by its record.
+func (b *Bench) ended(t *testing.T) string {
+	t.Helper()
 	b.listener.Close()
 	done := make(chan struct{})
 	go func() { b.sessions.Wait(); close(done) }()
@@ -201,8 +213,27 @@ func (s Subject) drained(t *testing.T) {
 		t.Fatal("the session did not end")
 	}
 	events := b.Recorder.Events()
-	if last := events[len(events)-1]; last.Closed == nil || last.Closed.Reason != session.ErrDrained.Error() {
-		t.Errorf("the record does not say that it was the proxy who ended the session: %+v", last.Closed)
+	last := events[len(events)-1]
+	if last.Closed == nil {
+		t.Fatalf("the record ends with %s", last.Kind)
+	}
+	return last.Closed.Reason
+}
+
+func (s Subject) cutOff(t *testing.T) {
+	b := s.Start(t, func(*Recorder) Decide { return Allow })
+	c := s.Connect(t, b.Address)
+	defer func() { _ = c.Close() }()
+	if _, _, err := c.Do(s.Harmless); err != nil {
+		t.Fatal(err)
+	}
+	const why = "access was revoked, and this is why"
+	b.cut(&access.Denial{Code: access.CodeShutdown, What: why})
+	if got := b.ended(t); got != why {
+		t.Errorf("the record says that it ended because: %s", got)
+	}
+	if said := b.said.String(); !strings.Contains(said, why) {
+		t.Errorf("the client was not told, but %q", said)
 	}
 }
 

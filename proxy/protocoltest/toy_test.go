@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocoltest"
@@ -48,7 +49,14 @@ func (c *toyConversation) Open(_ context.Context, _ *session.Session, up *sessio
 }
 
 func (c *toyConversation) Relay(ctx context.Context, s *session.Session) error {
-	stop := context.AfterFunc(ctx, func() { c.client.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		var d *access.Denial
+		if errors.As(context.Cause(ctx), &d) {
+			_ = c.client.SetWriteDeadline(time.Now().Add(time.Second)) // it may not be listening
+			_ = c.Refuse(d)
+		}
+		c.client.Close()
+	})
 	defer stop()
 	go func() {
 		select {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -70,7 +72,7 @@ func TestAnEndpointRefusesNewConnectionsAndKeepsTheOpenOnes(t *testing.T) {
 		t.Errorf("got %q", line)
 	}
 	conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
-	if _, err := conn.Read(make([]byte, 1)); err == nil || err.(net.Error).Timeout() == false {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the open connection did not go on: %v", err)
 	}
 }
@@ -195,7 +197,7 @@ func TestChangesUnderLoadLoseNoSession(t *testing.T) {
 }
 
 func TestWhatElseIsMissingIsToldByReadiness(t *testing.T) {
-	missing := error(io.ErrUnexpectedEOF)
+	missing := io.ErrUnexpectedEOF
 	r := run(t, Options{Ready: func() error { return missing }}, greeter{})
 	r.greet(t)
 	if code, body := get(r, "/readyz"); code != 503 || body != "unexpected EOF\n" {

@@ -2,7 +2,7 @@ package ship
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,11 +19,11 @@ type Uplink interface {
 	SendRecording(ctx context.Context, chunk *sidecarv1alpha1.RecordingChunk) (*sidecarv1alpha1.RecordingAck, error)
 }
 
-// progress is how far a recording has arrived. It is only the sidecar's own idea: each acknowledgement corrects it.
-type progress struct {
-	size     uint64 // that the operator has
-	rejected bool   // the operator does not want it; it stays, and takes room until somebody looks
-}
+// rejectedPause is how long a recording that was rejected is not offered again: the cause may be cured.
+const rejectedPause = time.Minute
+
+// errUplink is an error of the uplink, which is one for all recordings.
+var errUplink = errors.New("ship: a part of a recording could not be sent")
 
 // Ship streams recordings up until ctx ends: those that are finished, and those that grow, so that little is lost with the
 // pod. One chunk is under way at a time.
@@ -53,7 +53,7 @@ func (s *Spool) round(ctx context.Context, up Uplink, known map[string]*progress
 	there := make(map[string]*progress, len(files))
 	for _, f := range files {
 		if there[f.path] = known[f.path]; there[f.path] == nil {
-			there[f.path] = &progress{}
+			there[f.path] = s.begun(f.path)
 		}
 	}
 	clear(known)
@@ -61,9 +61,14 @@ func (s *Spool) round(ctx context.Context, up Uplink, known map[string]*progress
 		known[path] = p
 	}
 	for _, f := range files {
-		if p := known[f.path]; !p.rejected {
-			if err := s.bring(ctx, up, f, p); err != nil {
+		if p := known[f.path]; s.opt.Now().After(p.again) {
+			err := s.bring(ctx, up, f, p)
+			if errors.Is(err, errUplink) {
 				return err
+			}
+			if err != nil { // of this file; the others are not to wait for it
+				p.again = s.opt.Now().Add(s.opt.Every)
+				s.opt.Log.Debug("a recording waits in the spool", "recording", f.id, "error", err)
 			}
 		}
 	}
@@ -84,13 +89,13 @@ func (s *Spool) bring(ctx context.Context, up Uplink, f spooledFile, p *progress
 	}
 	size := uint64(info.Size())
 	for goOn := p.size < size || !active; goOn; {
-		chunk, err := next(in, f, p.size, size, active)
+		chunk, err := next(in, f, p, size, active)
 		if err != nil {
 			return err
 		}
 		ack, err := up.SendRecording(ctx, chunk)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errUplink, err)
 		}
 		before := p.size
 		if goOn, err = s.take(ack, f, p, size, chunk.GetComplete()); err != nil {
@@ -99,11 +104,12 @@ func (s *Spool) bring(ctx context.Context, up Uplink, f spooledFile, p *progress
 		goOn = goOn && p.size > before // one that makes no progress waits for the next round
 		goOn = goOn && (p.size < size || !active)
 	}
-	return nil
+	return s.release(in, f, p)
 }
 
 // next is the chunk at an offset; the last one of a file that is finished says so.
-func next(in io.ReaderAt, f spooledFile, offset, size uint64, active bool) (*sidecarv1alpha1.RecordingChunk, error) {
+func next(in io.ReaderAt, f spooledFile, p *progress, size uint64, active bool) (*sidecarv1alpha1.RecordingChunk, error) {
+	offset := p.size
 	chunk := &sidecarv1alpha1.RecordingChunk{
 		Id: f.id, DataSource: f.dataSource, Offset: offset, Data: make([]byte, min(size-offset, maxChunk)),
 	}
@@ -113,11 +119,10 @@ func next(in io.ReaderAt, f spooledFile, offset, size uint64, active bool) (*sid
 	if active || offset+uint64(len(chunk.GetData())) < size {
 		return chunk, nil
 	}
-	whole := sha256.New()
-	if _, err := io.Copy(whole, io.NewSectionReader(in, 0, int64(size))); err != nil {
+	if err := p.sumTo(in, size); err != nil {
 		return nil, fmt.Errorf("ship: %s: %w", f.path, err)
 	}
-	chunk.Complete, chunk.Sha256 = true, whole.Sum(nil)
+	chunk.Complete, chunk.Sha256 = true, p.sum.Sum(nil)
 	return chunk, nil
 }
 
@@ -125,16 +130,23 @@ func next(in io.ReaderAt, f spooledFile, offset, size uint64, active bool) (*sid
 func (s *Spool) take(ack *sidecarv1alpha1.RecordingAck, f spooledFile, p *progress, size uint64, complete bool) (more bool, err error) {
 	switch {
 	case ack.GetRejected() != "":
-		p.rejected = true
-		s.opt.Log.Error("the operator does not take a recording, which stays in the spool", "recording", f.id, "dataSource", f.dataSource, "reason", ack.GetRejected())
+		if p.rejected != ack.GetRejected() { // not the same line every minute
+			s.opt.Log.Error("the operator does not take a recording, which stays in the spool", "recording", f.id, "dataSource", f.dataSource, "reason", ack.GetRejected())
+		}
+		p.rejected, p.again = ack.GetRejected(), s.opt.Now().Add(rejectedPause)
 		return false, nil
 	case ack.GetSize() > size:
 		return false, fmt.Errorf("ship: the operator says that it has %d bytes of %s, which has %d", ack.GetSize(), f.id, size)
 	case ack.GetComplete() && complete && ack.GetSize() == size:
-		if err := os.Remove(f.path); err != nil {
+		if err := remove(f.path); err != nil {
 			return false, fmt.Errorf("ship: %w", err)
 		}
-		s.free(int64(size) + perFile)
+		s.free(int64(size-p.freed) + perFile)
+		return false, nil
+	case ack.GetSize() < p.freed:
+		p.again = s.opt.Now().Add(rejectedPause)
+		s.opt.Log.Error("the operator has less of a recording than it acknowledged, and the rest is not here any more: its replicas need one folder for recordings",
+			"recording", f.id, "dataSource", f.dataSource, "has", ack.GetSize(), "acknowledged", p.freed)
 		return false, nil
 	default: // it may hold less than was sent: another replica, with a folder of its own
 		p.size = ack.GetSize()

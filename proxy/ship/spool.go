@@ -40,6 +40,8 @@ type Options struct {
 	Limit int64
 	// Every is how often recordings that grow are looked at. 0: 1 s.
 	Every time.Duration
+	// Now is the clock. nil: time.Now.
+	Now func() time.Time
 	// Log takes what operators must know. Default slog.Default().
 	Log *slog.Logger
 }
@@ -53,7 +55,8 @@ type Spool struct {
 	mu     sync.Mutex
 	active map[string]struct{} // paths that are being written
 	latest map[string]Latest
-	freed  chan struct{} // closed when there is more room, and renewed
+	freed  chan struct{}        // closed when there is more room, and renewed
+	left   map[string]*progress // of what an earlier process has begun to ship
 }
 
 // Latest is a data source's latest finished recording.
@@ -70,10 +73,13 @@ func New(o Options) (*Spool, error) {
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Spool{opt: o, kick: make(chan struct{}, 1), active: map[string]struct{}{}, latest: map[string]Latest{}, freed: make(chan struct{})}
+	s := &Spool{opt: o, kick: make(chan struct{}, 1), active: map[string]struct{}{}, latest: map[string]Latest{}, freed: make(chan struct{}), left: map[string]*progress{}}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ship: %w", err)
 	}
@@ -82,11 +88,27 @@ func New(o Options) (*Spool, error) {
 		return nil, err
 	}
 	for _, f := range files {
-		if info, err := os.Stat(f.path); err == nil {
-			s.used.Add(info.Size() + perFile)
+		info, err := os.Stat(f.path)
+		if err != nil {
+			return nil, fmt.Errorf("ship: %w", err)
 		}
+		p, err := read(f.path)
+		if err != nil {
+			return nil, fmt.Errorf("ship: %w: remove it and its recording, of which a part cannot be shipped", err)
+		}
+		s.left[f.path] = p
+		s.used.Add(info.Size() - int64(p.freed) + perFile)
 	}
 	return s, nil
+}
+
+// begun is the progress of a recording that is seen for the first time.
+func (s *Spool) begun(path string) *progress {
+	if p := s.left[path]; p != nil {
+		delete(s.left, path)
+		return p
+	}
+	return newProgress()
 }
 
 // Used is how many bytes wait in the spool.
@@ -102,9 +124,24 @@ func (s *Spool) Latest(dataSource string) Latest {
 // Recorder records the sessions of a data source ("namespace/name") into the spool.
 func (s *Spool) Recorder(dataSource string, d record.Durability) (session.Recorder, error) {
 	r, err := record.New(record.Options{
-		Dir: filepath.Join(s.opt.Dir, filepath.FromSlash(dataSource)), Durability: d, Wrote: func(n int) { s.used.Add(int64(n)) },
+		Dir: filepath.Join(s.opt.Dir, filepath.FromSlash(dataSource)), Durability: d, Wrote: s.wrote,
 	})
 	return &recorder{Recorder: r, s: s, dataSource: dataSource}, err
+}
+
+// wrote counts, and has the room looked at when it becomes scarce.
+func (s *Spool) wrote(n int) {
+	if s.used.Add(int64(n)) >= s.opt.Limit/2 {
+		s.look()
+	}
+}
+
+// look asks for another round of shipping.
+func (s *Spool) look() {
+	select {
+	case s.kick <- struct{}{}:
+	default: // it has been asked already
+	}
 }
 
 // recorder refuses what the spool has no room for.
@@ -177,10 +214,7 @@ func (s *Spool) end(path string) {
 	s.mu.Lock()
 	delete(s.active, path)
 	s.mu.Unlock()
-	select {
-	case s.kick <- struct{}{}:
-	default: // it has been asked already
-	}
+	s.look()
 }
 
 func (s *Spool) isActive(path string) bool {

@@ -31,6 +31,7 @@ type fleet struct {
 	spool    *ship.Spool
 	tally    *datasource.Tally
 	observer session.Observer
+	begun    func() // called once, at the first lease; may be nil
 
 	mu     sync.Mutex
 	ships  map[string]*served
@@ -195,12 +196,12 @@ func (f *fleet) refusal(name string, s *served) *access.Denial {
 	}
 }
 
-// Remove ends a data source that the pod may not use any more.
+// Remove ends a data source that the pod may not use any more. One that was revoked goes on to tell its clients why.
 func (f *fleet) Remove(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.ships[name]
-	if s == nil {
+	if s == nil || s.revoked != nil {
 		return
 	}
 	delete(f.ships, name)
@@ -230,6 +231,10 @@ func (f *fleet) Lease(held bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.leased = held
+	if held && f.begun != nil {
+		go f.begun()
+		f.begun = nil
+	}
 	for name, s := range f.ships {
 		s.endpoint.Refuse(f.refusal(name, s))
 	}

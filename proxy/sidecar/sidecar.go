@@ -21,10 +21,17 @@ import (
 // lastShipping is how long the recordings of the last sessions may take to arrive once the proxy has drained.
 const lastShipping = 3 * time.Second
 
+// Options are what a sidecar is given beside its configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	// Begun is called once, when the first snapshot is in force; nil: nobody has to know.
+	Begun func()
+}
+
 // sidecar is a running proxy.
 type sidecar struct {
 	cfg     config.Config
-	log     *slog.Logger
 	server  *server.Server
 	metrics *server.Metrics
 	fleet   *fleet
@@ -34,8 +41,9 @@ type sidecar struct {
 
 // Run serves what the operator gives, until ctx ends; then it drains. Until the operator has given something, nothing is
 // served and /readyz says why. An error is one of the sidecar's own surroundings: a folder, a port.
-func Run(ctx context.Context, cfg config.Config, version string, log *slog.Logger) error {
-	s, err := build(cfg, version, log)
+func Run(ctx context.Context, cfg config.Config, o Options) error {
+	log := o.Log
+	s, err := build(cfg, o)
 	if err != nil {
 		return err
 	}
@@ -50,7 +58,7 @@ func Run(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { s.client.Run(work) })
 	running.Go(func() { s.spool.Ship(work, s.client) })
-	log.Info("the sidecar runs", "version", version, "operator", cfg.Operator, "dataSources", cfg.DataSources)
+	log.Info("the sidecar runs", "version", o.Version, "operator", cfg.Operator, "dataSources", cfg.DataSources)
 	err = s.server.Run(ctx)
 	s.fleet.close()
 	last, cancel := context.WithTimeout(work, lastShipping)
@@ -64,8 +72,8 @@ func Run(ctx context.Context, cfg config.Config, version string, log *slog.Logge
 	return err
 }
 
-func build(cfg config.Config, version string, log *slog.Logger) (*sidecar, error) {
-	s := &sidecar{cfg: cfg, log: log, metrics: server.NewMetrics()}
+func build(cfg config.Config, o Options) (*sidecar, error) {
+	s, log := &sidecar{cfg: cfg, metrics: server.NewMetrics()}, o.Log
 	var err error
 	if s.spool, err = ship.New(ship.Options{Dir: cfg.Spool, Limit: cfg.SpoolLimit, Log: log}); err != nil {
 		return nil, fmt.Errorf("--spool %s: %w", cfg.Spool, err)
@@ -74,9 +82,9 @@ func build(cfg config.Config, version string, log *slog.Logger) (*sidecar, error
 		MaxConnections: cfg.Connections, MaxMemory: uint64(cfg.Memory) / 4 * 3, DrainTimeout: cfg.Drain, Ready: s.ready, Log: log,
 	})
 	tally := datasource.NewTally(s.metrics, nil)
-	s.fleet = &fleet{podUID: cfg.Pod.UID, server: s.server, spool: s.spool, tally: tally, ships: map[string]*served{}}
+	s.fleet = &fleet{podUID: cfg.Pod.UID, server: s.server, spool: s.spool, tally: tally, begun: o.Begun, ships: map[string]*served{}}
 	s.client = control.New(control.Options{
-		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: version,
+		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: o.Version,
 		Fleet: s.fleet, ReportEvery: cfg.ReportEvery, Log: log,
 	})
 	s.fleet.observer = &watcher{Tally: tally, changed: s.client.Changed}

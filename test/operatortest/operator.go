@@ -40,6 +40,9 @@ type Operator struct {
 	// Identity is a folder as a pod's projected volume has it: a token, and the operator's CA.
 	Identity string
 
+	// Keep takes recordings and acknowledges them; nil: the test does. Set it before the first stream.
+	Keep *Recordings
+
 	t        testing.TB
 	ca       *authority
 	streams  chan *Stream
@@ -91,7 +94,7 @@ func (o *Operator) listen(address string) {
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	o.server = grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&tls.Certificate{Certificate: leaf.Chain, PrivateKey: leaf.Key})))
-	sidecarv1alpha1.RegisterSidecarServiceServer(o.server, &service{streams: o.streams})
+	sidecarv1alpha1.RegisterSidecarServiceServer(o.server, &service{operator: o})
 	server, ln := o.server, o.listener
 	go func() { _ = server.Serve(ln) }() // ends with Stop
 }
@@ -101,6 +104,9 @@ func (o *Operator) Stop() { o.server.Stop() }
 
 // Restart serves again after Stop, at the same address.
 func (o *Operator) Restart() { o.listen(o.Address) }
+
+// Streams are those that sidecars have opened and Next has not returned.
+func (o *Operator) Streams() <-chan *Stream { return o.streams }
 
 // Next waits for the next stream that a sidecar opens.
 func (o *Operator) Next(t testing.TB) *Stream {
@@ -207,11 +213,12 @@ type Stream struct {
 	sending  sync.Mutex
 	received chan *sidecarv1alpha1.ConnectRequest
 	end      chan error
+	keep     *Recordings
 }
 
 type service struct {
 	sidecarv1alpha1.UnimplementedSidecarServiceServer
-	streams chan<- *Stream
+	operator *Operator
 }
 
 // Connect hands the stream to the test.
@@ -223,9 +230,9 @@ func (s *service) Connect(server grpc.BidiStreamingServer[sidecarv1alpha1.Connec
 	md, _ := metadata.FromIncomingContext(server.Context())
 	stream := &Stream{
 		Token: strings.TrimPrefix(strings.Join(md.Get("authorization"), ","), "Bearer "), Hello: first.GetHello(), server: server,
-		received: make(chan *sidecarv1alpha1.ConnectRequest, 4096), end: make(chan error, 1),
+		received: make(chan *sidecarv1alpha1.ConnectRequest, 4096), end: make(chan error, 1), keep: s.operator.Keep,
 	}
-	s.streams <- stream
+	s.operator.streams <- stream
 	go stream.receive()
 	select {
 	case err := <-stream.end:
@@ -242,6 +249,10 @@ func (s *Stream) receive() {
 		if err != nil {
 			return
 		}
+		if chunk := msg.GetRecording(); chunk != nil && s.keep != nil {
+			_ = s.send(&sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: s.keep.take(chunk)}})
+			continue
+		}
 		s.received <- msg
 	}
 }
@@ -249,11 +260,15 @@ func (s *Stream) receive() {
 // Send sends a message to the sidecar.
 func (s *Stream) Send(t testing.TB, msg *sidecarv1alpha1.ConnectResponse) {
 	t.Helper()
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	if err := s.server.Send(msg); err != nil {
+	if err := s.send(msg); err != nil {
 		t.Error(err)
 	}
+}
+
+func (s *Stream) send(msg *sidecarv1alpha1.ConnectResponse) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.server.Send(msg)
 }
 
 // Snapshot sends a snapshot.

@@ -251,7 +251,7 @@ func (s *stage) total(ctx context.Context) error {
 }
 
 func (s *stage) sessionIsSeen() {
-	s.shows("report data/orders Active", "get", "tses", "-n", "shop", "--no-headers", "-o",
+	s.shows("report data Active", "get", "tses", "-n", "shop", "--no-headers", "-o",
 		"custom-columns=POD:.spec.pod.name,DS:.spec.dataSource.namespace,STATE:.status.state", "--field-selector", "spec.pod.name=report,status.state=Active")
 	s.shows("1/1", "get", "tap", "-n", "data")
 	s.Logf("\n%s", s.kubectl("get", "tses", "-n", "shop"))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -184,5 +185,28 @@ func count(t *testing.T, registry *prometheus.Registry, outcome string) {
 func TestWithoutAnImageThereIsNoHandler(t *testing.T) {
 	if _, err := NewPods(&memory{}, inject.Settings{}, nil); err == nil {
 		t.Error("a handler that injects nothing")
+	}
+}
+
+// BenchmarkAnswer is one answer with its JSON, without network and API server.
+func BenchmarkAnswer(b *testing.B) {
+	pods, _ := handler(b, &memory{})
+	asked := request("data/orders").AdmissionRequest
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: &asked,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	hook := &admission.Webhook{Handler: pods}
+	b.ReportAllocs()
+	for b.Loop() {
+		post := httptest.NewRequest(http.MethodPost, PodPath, bytes.NewReader(body))
+		post.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		hook.ServeHTTP(answer, post)
+		if !bytes.Contains(answer.Body.Bytes(), []byte(`"allowed":true`)) {
+			b.Fatal(answer.Body)
+		}
 	}
 }

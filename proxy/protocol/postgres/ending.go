@@ -15,14 +15,22 @@ import (
 // How a relay ends, and what the client hears of it.
 
 // cutOff ends the session at once. Where the cause is for the client to know, it is
-// told, if it listens.
+// told, if it listens, and what runs upstream is canceled: the server would notice
+// only when it next writes, and an update would have been done by then.
 func (r *relay) cutOff(cause error) {
 	var d *access.Denial
 	if errors.As(cause, &d) {
 		_ = r.client.SetWriteDeadline(time.Now().Add(goodbye)) // fails on a closed connection, which hears nothing
 		e := core.Render(d)
 		e.Severity = "FATAL"
-		r.tell(e)
+		r.tellLast(e)
+		r.mu.Lock()
+		busy := !r.core.Idle()
+		r.mu.Unlock()
+		if busy {
+			r.cancels.Add(1)
+			go r.cancel()
+		}
 	}
 	r.interrupt()
 }
@@ -80,7 +88,7 @@ func (r *relay) goesOn(err error) bool {
 	r.mu.Unlock()
 	e := core.Render(&access.Denial{Code: access.CodeShutdown, What: "tidewaiter: terminating connection because the proxy is stopping"})
 	e.Severity = "FATAL"
-	r.tell(e)
+	r.tellLast(e)
 	r.interrupt()
 	return false
 }
@@ -88,12 +96,25 @@ func (r *relay) goesOn(err error) bool {
 // tell appends a last message for the client, unless it is in the middle of
 // another.
 func (r *relay) tell(e *wire.Error) {
+	r.append(e)
+	_ = r.flushClient() // there is nobody else to tell
+}
+
+// tellLast is tell for when the client is about to be interrupted: it waits for the
+// other direction to have written what it writes, so that it does not lose the
+// message to the interruption. A deadline, or an interruption, ends the wait.
+func (r *relay) tellLast(e *wire.Error) {
+	r.append(e)
+	r.toClient.Lock()
+	_, _ = r.writeClient() // there is nobody else to tell
+}
+
+func (r *relay) append(e *wire.Error) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.core.BetweenMessages() {
 		r.core.ToClient = e.Append(r.core.ToClient, 'E')
 	}
-	r.mu.Unlock()
-	_ = r.flushClient() // there is nobody else to tell
 }
 
 // watchDrain ends the session once the proxy drains and nothing is under way.

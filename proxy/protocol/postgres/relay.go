@@ -58,9 +58,11 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	defer c.engine.cancels.remove(c.upstream)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { r.cutOff(context.Cause(ctx)) })
-	defer stop()
-	drained := make(chan struct{})
+	over, drained := make(chan struct{}), make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		r.cutOff(context.Cause(ctx))
+		close(over)
+	})
 	go r.watchDrain(ctx, s.Draining(), drained)
 
 	server := make(chan error, 1)
@@ -74,6 +76,7 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	err = errors.Join(err, <-server)
 	cancel()
 	<-drained
+	<-over
 	r.cancels.Wait()
 	r.mu.Lock()
 	r.core.End()
@@ -280,24 +283,28 @@ func (r *relay) flushServer() error {
 
 func (r *relay) flushClient() error {
 	for r.toClient.TryLock() {
-		r.mu.Lock()
-		r.core.ToClient, r.clientBuf = r.clientBuf[:0], r.core.ToClient
-		r.mu.Unlock()
-		var err error
-		if len(r.clientBuf) > 0 {
-			_, err = r.client.Write(r.clientBuf)
-		}
-		if cap(r.clientBuf) > 4*readSize {
-			r.clientBuf = nil
-		}
-		r.toClient.Unlock()
-		r.mu.Lock()
-		empty := len(r.core.ToClient) == 0
-		r.changed.Broadcast()
-		r.mu.Unlock()
-		if err != nil || empty {
+		if empty, err := r.writeClient(); err != nil || empty {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeClient writes what waits for the client, and reports whether that was all. It
+// is called with toClient held, and lets go of it.
+func (r *relay) writeClient() (empty bool, err error) {
+	r.mu.Lock()
+	r.core.ToClient, r.clientBuf = r.clientBuf[:0], r.core.ToClient
+	r.mu.Unlock()
+	if len(r.clientBuf) > 0 {
+		_, err = r.client.Write(r.clientBuf)
+	}
+	if cap(r.clientBuf) > 4*readSize {
+		r.clientBuf = nil
+	}
+	r.toClient.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changed.Broadcast()
+	return len(r.core.ToClient) == 0, err
 }

@@ -248,7 +248,7 @@ func (c *Conn) execute(r *wire.Reader, body []byte) error {
 	}
 	p := c.names.portal(name)
 	if p == nil {
-		return c.refuse('E', &wire.Error{Severity: "ERROR", Code: "34000", Message: "portal \"" + name + "\" does not exist"})
+		return c.refuse('E', noPortal(name))
 	}
 	if p.exchange != nil { // goes on where it was suspended
 		return c.forwardExecute(p, p.exchange, wire.Message(nil, 'E', body))
@@ -354,6 +354,11 @@ func noStatement(name string) *wire.Error {
 		what = "unnamed prepared statement does not exist"
 	}
 	return &wire.Error{Severity: "ERROR", Code: "26000", Message: what}
+}
+
+// noPortal is PostgreSQL's error for a portal that does not exist.
+func noPortal(name string) *wire.Error {
+	return &wire.Error{Severity: "ERROR", Code: "34000", Message: "portal \"" + name + "\" does not exist"}
 }
 
 // bindEnd registers the portal that a Bind made.

@@ -201,6 +201,9 @@ func (c *Conn) refuseStatement(a *Ask, ans *Answer) error {
 	if a.Kind == AskQuery && c.quiet() || a.Kind == AskParse && a.name == "" {
 		delete(c.names.prepared, "") // the server drops it before it looks at a query, or at an unnamed statement
 	}
+	if a.Kind == AskExecute && ans.Absent && c.quiet() { // the portal has gone with its transaction
+		e = noPortal(a.portal.name)
+	}
 	if a.Kind == AskQuery || a.Kind == AskCall || c.quiet() {
 		return c.refuseAs(kindOf[a.Kind], e, ans.Absent)
 	}
