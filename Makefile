@@ -82,8 +82,12 @@ conformance: need-cc need-postgres ## run other people's PostgreSQL test suites 
 demo: need-cc ## a tour on a real PostgreSQL, in about a minute
 	$(GO) run ./hack/demo $(ARGS)
 
+.PHONY: demo-kube
+demo-kube: need-cc ## its second act: in a cluster, on a real Kubernetes API server
+	@assets=$$($(KUBE_ASSETS)); export KUBEBUILDER_ASSETS="$$assets"; $(GO) run ./hack/demo/kube
+
 .PHONY: build
-build: need-cc ## build the programs into bin/
+build: need-cc ## build the three programs into bin/: kubectl-tidewaiter, tidewaiter-operator, tidewaiter-proxy
 	$(GO) build -o bin/ ./cmd/...
 
 # What a machine must have. Each check ends with the line that cures it.

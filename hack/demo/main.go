@@ -13,6 +13,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
+	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 )
 
 // fetchArgument makes this program the client of the binary step: it is run behind the proxy like any other.
@@ -25,7 +28,7 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == fetchArgument {
 		err = fetchBinary(ctx, os.Stdout)
 	} else {
-		err = tour(ctx, newPaper(os.Stdout))
+		err = tour(ctx, paper.New(os.Stdout))
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -38,8 +41,8 @@ func main() {
 }
 
 // tour sets the stage, takes every step and cleans up.
-func tour(ctx context.Context, p *paper) (err error) {
-	if err := ensurePostgres(ctx, p); err != nil {
+func tour(ctx context.Context, p *paper.Paper) (err error) {
+	if err := shop.EnsurePostgres(ctx, p); err != nil {
 		return err
 	}
 	s, err := setStage(ctx, p)
@@ -54,6 +57,6 @@ func tour(ctx context.Context, p *paper) (err error) {
 			return fmt.Errorf("step %d, %q, is not as told: %w", i+1, all[i].title, err)
 		}
 	}
-	p.end(len(all), time.Since(begin))
+	p.End(len(all), time.Since(begin), "The same for your own database: docs/local.md. In a cluster: make demo-kube")
 	return nil
 }

@@ -2,29 +2,18 @@ package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
+	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
+	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
-//go:embed manifests/*.yaml
-var manifests embed.FS
-
-//go:embed shop.sql
-var shop string
-
-const (
-	command  = "github.com/tidewaiter/tidewaiter/cmd/kubectl-tidewaiter"
-	database = "shop"
-	role     = "shop_reader" // of shop.sql
-)
+const command = "github.com/tidewaiter/tidewaiter/cmd/kubectl-tidewaiter"
 
 // stage is what the steps run on.
 type stage struct {
@@ -34,7 +23,7 @@ type stage struct {
 }
 
 // setStage starts PostgreSQL, fills it, writes the manifests and builds the command.
-func setStage(ctx context.Context, p *paper) (*stage, error) {
+func setStage(ctx context.Context, p *paper.Paper) (*stage, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -44,7 +33,7 @@ func setStage(ctx context.Context, p *paper) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{dir: dir, self: self}
-	p.note("Building kubectl-tidewaiter, and starting PostgreSQL in a temporary folder …")
+	p.Note("Building kubectl-tidewaiter, and starting PostgreSQL in a temporary folder …")
 	for _, do := range []func(context.Context) error{s.build, s.start, s.writeManifests} {
 		if err := do(ctx); err != nil {
 			return nil, errors.Join(err, s.strike())
@@ -66,47 +55,14 @@ func (s *stage) start(ctx context.Context) error {
 	if s.server, err = postgrestest.Start(ctx, postgrestest.Options{}); err != nil {
 		return err
 	}
-	if err := s.server.CreateDatabase(ctx, database, ""); err != nil {
-		return err
-	}
-	return s.server.Exec(ctx, database, shop+"ALTER ROLE "+role+" PASSWORD '"+s.server.Password+"';")
+	return shop.Fill(ctx, s.server, s.server.Password)
 }
 
-// writeManifests copies the manifests, with the server's port, and adds the Secrets.
+// localPort is where the proxy would listen in a pod; behind kubectl tidewaiter local it is a free one.
+const localPort = 5432
+
 func (s *stage) writeManifests(context.Context) error {
-	const port = "port: 5432\n    database"
-	if err := os.MkdirAll(s.path("manifests"), 0o700); err != nil {
-		return err
-	}
-	names, err := fs.Glob(manifests, "manifests/*.yaml")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		raw, err := manifests.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		text := strings.Replace(string(raw), port, fmt.Sprintf("port: %d\n    database", s.server.Port), 1)
-		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	ca, err := s.server.CA()
-	if err != nil {
-		return err
-	}
-	secrets := fmt.Sprintf(`apiVersion: v1
-kind: Secret
-metadata: {name: orders-db, namespace: data}
-stringData: {username: %s, password: %q}
----
-apiVersion: v1
-kind: Secret
-metadata: {name: orders-ca, namespace: data}
-stringData: {ca.crt: %q}
-`, role, s.server.Password, ca)
-	return os.WriteFile(s.path("manifests/secrets.yaml"), []byte(secrets), 0o600)
+	return shop.WriteManifests(s.path("manifests"), s.server, localPort, s.server.Password)
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }

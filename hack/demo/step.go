@@ -9,6 +9,9 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
+	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 )
 
 // patience is how long a command may take to end when the tour is broken off.
@@ -32,8 +35,9 @@ type step struct {
 }
 
 // take runs a step, shows it and judges it.
-func (t *step) take(ctx context.Context, s *stage, p *paper, number int) error {
-	p.heading(number, t.title, t.about, t.shown)
+func (t *step) take(ctx context.Context, s *stage, p *paper.Paper, number int) error {
+	p.Heading(number, t.title, t.about)
+	p.Command("$", t.shown)
 	args := t.args
 	if t.late != nil {
 		var err error
@@ -49,10 +53,10 @@ func (t *step) take(ctx context.Context, s *stage, p *paper, number int) error {
 	if err != nil && !errors.As(err, &exit) {
 		return err
 	}
-	if err := leak("the output", out, append(t.never, s.server.Password)...); err != nil {
+	if err := shop.Leak("the output", out, append(t.never, s.server.Password)...); err != nil {
 		return err // before anything is shown
 	}
-	p.output(out)
+	p.Output(out)
 	if code := cmd.ProcessState.ExitCode(); code != t.exit {
 		return fmt.Errorf("the exit code is %d, not %d", code, t.exit)
 	}
@@ -66,7 +70,7 @@ func (t *step) take(ctx context.Context, s *stage, p *paper, number int) error {
 			return err
 		}
 	}
-	p.verified(t.verified)
+	p.Verified(t.verified)
 	return nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
 )
 
 // steps is the tour.
@@ -129,7 +131,7 @@ func reading() []step {
 			shown: `kubectl tidewaiter local -f manifests/ -- sh -c "env | grep -E '^PG|^DATABASE_URL' | sort"`,
 			args:  []string{"local", "-f", "manifests", "--", "sh", "-c", "env | grep -E '^PG(HOST|PORT|USER|PASS|DATABASE)|^DATABASE_URL' | sort"},
 			want:  []string{"PGHOST=127.0.0.1", "PGUSER=report-agent", "DATABASE_URL=postgres://report-agent@127.0.0.1:"},
-			never: []string{role, "PGPASS"}, check: recordingsAreClean,
+			never: []string{shop.Role, "PGPASS"}, check: recordingsAreClean,
 			verified: "neither the password nor the real user is there, nor a single sensitive value in any recording",
 		},
 	}
@@ -187,7 +189,7 @@ func changesShow(s *stage, _ []byte) error {
 }
 
 func recordingsAreClean(s *stage, _ []byte) error {
-	files, err := leakInFiles(s.recordings(), s.server.Password)
+	files, err := shop.LeakInFiles(s.recordings(), s.server.Password)
 	if err == nil && files < 5 {
 		err = fmt.Errorf("only %d sessions were recorded", files)
 	}

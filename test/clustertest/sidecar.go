@@ -35,6 +35,11 @@ func (c *Cluster) CreatePod(ctx context.Context, manifest string) (*corev1.Pod, 
 		return nil, err
 	}
 	ns, name, _ := strings.Cut(out, " ")
+	return c.Runs(ctx, ns, name)
+}
+
+// Runs says that a pod runs, as a kubelet would, and returns it.
+func (c *Cluster) Runs(ctx context.Context, ns, name string) (*corev1.Pod, error) {
 	pods := c.Client.CoreV1().Pods(ns)
 	pod, err := pods.Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -132,6 +137,9 @@ func (s *Sidecar) Ready(ctx context.Context) error {
 
 // Probe asks the sidecar's readiness once.
 func (s *Sidecar) Probe(ctx context.Context) error { return get(ctx, s.health+injection.ReadyPath) }
+
+// Health is the URL of the sidecar's health endpoint, from this machine.
+func (s *Sidecar) Health() string { return s.health }
 
 // PID is the sidecar's process.
 func (s *Sidecar) PID() int { return s.process.PID() }

@@ -1,4 +1,4 @@
-package main
+package shop
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ var canaries = []string{
 	"1815-12-10", "1906-12-09", "1918-08-26",
 }
 
-// leak returns an error if anything that nobody may see is in some bytes.
-func leak(where string, content []byte, secrets ...string) error {
+// Leak returns an error if anything that nobody may see is in some bytes.
+func Leak(where string, content []byte, secrets ...string) error {
 	for _, canary := range append(secrets, canaries...) {
 		if bytes.Contains(content, []byte(canary)) {
 			return fmt.Errorf("%s holds %q", where, canary)
@@ -25,8 +25,8 @@ func leak(where string, content []byte, secrets ...string) error {
 	return nil
 }
 
-// leakInFiles is leak for every file of a folder.
-func leakInFiles(dir string, secrets ...string) (files int, err error) {
+// LeakInFiles is Leak for every file of a folder.
+func LeakInFiles(dir string, secrets ...string) (files int, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, err
@@ -36,7 +36,7 @@ func leakInFiles(dir string, secrets ...string) (files int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := leak("the recording "+e.Name(), content, secrets...); err != nil {
+		if err := Leak("the recording "+e.Name(), content, secrets...); err != nil {
 			return 0, err
 		}
 		files++

@@ -1,4 +1,4 @@
-package main
+package shop
 
 import (
 	"context"
@@ -8,14 +8,15 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 // packages are what Debian and Ubuntu call PostgreSQL's server and psql.
 var packages = []string{"postgresql-15", "postgresql-client-15"}
 
-// ensurePostgres installs PostgreSQL where it is missing and that can be done, and says so.
-func ensurePostgres(ctx context.Context, p *paper) error {
+// EnsurePostgres installs PostgreSQL where it is missing and that can be done, and says so.
+func EnsurePostgres(ctx context.Context, p *paper.Paper) error {
 	if installed() {
 		return nil
 	}
@@ -27,7 +28,7 @@ func ensurePostgres(ctx context.Context, p *paper) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("the demo needs PostgreSQL's server and psql, and this system has no apt-get: install them its own way, with initdb and psql in PATH")
 	}
-	p.note("PostgreSQL is not installed here. Running: apt-get update && " + line)
+	p.Note("PostgreSQL is not installed here. Running: apt-get update && " + line)
 	for _, command := range [][]string{{"apt-get", "update", "-q"}, install} {
 		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
