@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,6 +37,8 @@ type Options struct {
 	Config *rest.Config
 	// ProxyImage is what injection writes into pods, and the only image whose sidecars are given credentials.
 	ProxyImage string
+	// OlderProxyImages are what pods were injected with before an upgrade: their sidecars are given credentials as well.
+	OlderProxyImages []string
 
 	// Namespace of the operator.
 	Namespace string
@@ -61,6 +64,8 @@ type Options struct {
 	SidecarLease time.Duration
 	// Registerer gets the metrics beside the libraries' own: the registry that Metrics serves.
 	Registerer prometheus.Registerer
+	// Now is the clock by which the certificate authority's roots and leaves come due: time.Now.
+	Now func() time.Time
 	// Log gets everything.
 	Log logr.Logger
 }
@@ -68,6 +73,9 @@ type Options struct {
 func (o *Options) defaults() error {
 	if o.Config == nil || o.ProxyImage == "" {
 		return errors.New("the operator needs the configuration of a client, and the image of the proxy: set --proxy-image")
+	}
+	if slices.Contains(o.OlderProxyImages, "") {
+		return errors.New("--older-proxy-image is empty: name the image that running pods were injected with, or leave the flag out")
 	}
 	o.Namespace = cmp.Or(o.Namespace, Namespace)
 	o.Sidecars, o.Webhook = cmp.Or(o.Sidecars, ":8443"), cmp.Or(o.Webhook, ":9443")

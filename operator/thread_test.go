@@ -38,7 +38,10 @@ func TestAnAnnotatedPodIsInjectedAndItsSidecarIsServedByAnyReplica(t *testing.T)
 	c := admin(t, server)
 	first := run(t, asOperator(t, server), "op-0")
 	eventually(t, "op-0 is ready", func(context.Context) error { return first.ready() })
-	second := run(t, asOperator(t, server), "op-1")
+	// The other replica is of the next version: pods keep the proxy that they were injected with.
+	second := run(t, asOperator(t, server), "op-1", func(o *Options) {
+		o.ProxyImage, o.OlderProxyImages = "proxy.test/tidewaiter-proxy:v2", []string{o.ProxyImage}
+	})
 	eventually(t, "op-1 is ready", func(context.Context) error { return second.ready() })
 	prepare(t, server, pg)
 

@@ -53,6 +53,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and the only one that is given credentials")
+	f.StringArrayVar(&o.OlderProxyImages, "older-proxy-image", nil, "image that pods were injected with before an upgrade, and that is given credentials as well; may be repeated")
 	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")

@@ -35,6 +35,7 @@ const everyValue = `
 images:
   operator: {repository: registry.example/op, tag: v9}
   proxy: {repository: registry.example/proxy, tag: v9}
+  olderProxies: ["registry.example/proxy:v8", "registry.example/proxy:v7"]
   pullPolicy: Always
   pullSecrets: [{name: registry}]
 replicas: 3
@@ -172,7 +173,7 @@ func TestEveryValueArrives(t *testing.T) {
 	got := objects(t, render(t, everyValue))
 	all := fmt.Sprint(got["Deployment "+namespace+"/tidewaiter-operator"])
 	for _, want := range []string{
-		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9", "Always", "replicas:3", "--strict", "--log-level=debug",
+		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9", "--older-proxy-image=registry.example/proxy:v8", "--older-proxy-image=registry.example/proxy:v7", "Always", "replicas:3", "--strict", "--log-level=debug",
 		"claimName:recordings", "kubernetes.io/os:linux", "dedicated", "team:platform", "cpu:1", "imagePullSecrets:[map[name:registry]]",
 	} {
 		if !strings.Contains(all, want) {
