@@ -30,7 +30,9 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
 	if o.Recordings != "" {
-		kept, err := recordings.Open(o.Recordings, recordings.Limits{})
+		kept, err := recordings.Open(o.Recordings, recordings.Limits{
+			Total: o.RecordingsLimit, Pod: o.RecordingsLimit / 8, File: min(1<<30, o.RecordingsLimit/8),
+		})
 		if err != nil {
 			return fmt.Errorf("--recordings: %w", err)
 		}

@@ -65,7 +65,7 @@ func loadAuthority(ctx context.Context, o *Options) (*authority.Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	keeper := authority.NewKeeper(authority.KeeperOptions{Client: direct, Namespace: o.Namespace})
+	keeper := authority.NewKeeper(authority.KeeperOptions{Client: direct, Namespace: o.Namespace, Now: o.Now})
 	if err := keeper.Load(ctx); err != nil {
 		return nil, err
 	}

@@ -69,19 +69,21 @@ type replica struct {
 	stop func() error
 }
 
-func run(t *testing.T, config *rest.Config, name string) *replica {
+func run(t *testing.T, config *rest.Config, name string, changes ...func(*Options)) *replica {
 	t.Helper()
 	r := &replica{health: free(t), sidecars: free(t), webhook: free(t), log: &output{}}
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(r.log), zapcore.DebugLevel)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- Run(ctx, Options{
-			Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: r.sidecars, Webhook: r.webhook,
-			Health: r.health, Metrics: "0", Names: []string{"127.0.0.1"}, Registerer: prometheus.NewRegistry(),
-			LeaseDuration: 3 * time.Second, Log: zapr.NewLogger(zap.New(core)),
-		})
-	}()
+	o := Options{
+		Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: r.sidecars, Webhook: r.webhook,
+		Health: r.health, Metrics: "0", Names: []string{"127.0.0.1"}, Registerer: prometheus.NewRegistry(),
+		LeaseDuration: 3 * time.Second, Log: zapr.NewLogger(zap.New(core)),
+	}
+	for _, change := range changes {
+		change(&o)
+	}
+	go func() { done <- Run(ctx, o) }()
 	r.stop = sync.OnceValue(func() error {
 		cancel()
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,7 +35,7 @@ const (
 type Options struct {
 	// Config reaches the API server.
 	Config *rest.Config
-	// ProxyImage is what injection writes into pods, and the only image whose sidecars are given credentials.
+	// ProxyImage is what injection writes into pods, and with OlderProxyImages whose sidecars are given credentials.
 	ProxyImage string
 
 	// Namespace of the operator.
@@ -49,8 +50,14 @@ type Options struct {
 	Names []string
 	// OperatorAddress is what injected proxies are told: the Service's.
 	OperatorAddress string
+	// OlderProxyImages are those of pods that were injected before an upgrade and still run. They are given credentials
+	// as well: without, an upgrade would cut off every pod that there is.
+	OlderProxyImages []string
 	// Recordings is the folder for what sidecars record; left out, it is not taken, and sidecars keep it.
 	Recordings string
+	// RecordingsLimit is how many bytes of them are taken: 8 GiB. A pod may have an eighth of it. It has to be less than
+	// the folder's volume has, or the kubelet would evict the operator for what a pod made it write.
+	RecordingsLimit int64
 	// Strict refuses pods that have a credential of their own for what they are injected for.
 	Strict bool
 	// OneReplica leaves out the election of a leader.
@@ -61,6 +68,8 @@ type Options struct {
 	SidecarLease time.Duration
 	// Registerer gets the metrics beside the libraries' own: the registry that Metrics serves.
 	Registerer prometheus.Registerer
+	// Now is the clock by which the certificate authority's roots and leaves come due: time.Now.
+	Now func() time.Time
 	// Log gets everything.
 	Log logr.Logger
 }
@@ -69,10 +78,20 @@ func (o *Options) defaults() error {
 	if o.Config == nil || o.ProxyImage == "" {
 		return errors.New("the operator needs the configuration of a client, and the image of the proxy: set --proxy-image")
 	}
+	if slices.Contains(o.OlderProxyImages, "") {
+		return errors.New("--older-proxy-image is empty: name the image that running pods were injected with, or leave the flag out")
+	}
 	o.Namespace = cmp.Or(o.Namespace, Namespace)
 	o.Sidecars, o.Webhook = cmp.Or(o.Sidecars, ":8443"), cmp.Or(o.Webhook, ":9443")
 	o.Health, o.Metrics = cmp.Or(o.Health, ":8081"), cmp.Or(o.Metrics, ":8080")
 	o.LeaseDuration = cmp.Or(o.LeaseDuration, 15*time.Second)
+	o.RecordingsLimit, o.SidecarLease = cmp.Or(o.RecordingsLimit, 8<<30), cmp.Or(o.SidecarLease, time.Minute)
+	if o.RecordingsLimit < 1<<20 {
+		return fmt.Errorf("--recordings-limit: %d bytes are too few: give it at least 1Mi", o.RecordingsLimit)
+	}
+	if o.SidecarLease < shortestLease || o.SidecarLease > longestLease {
+		return fmt.Errorf("--sidecar-lease %v: give it a time from %v to %v", o.SidecarLease, shortestLease, longestLease)
+	}
 	if o.Registerer == nil {
 		o.Registerer = metrics.Registry
 	}
@@ -84,6 +103,9 @@ func (o *Options) defaults() error {
 	}
 	return nil
 }
+
+// Bounds of a sidecar's lease: it is told in seconds and renewed three times, and sidecars take none that is longer.
+const shortestLease, longestLease = 3 * time.Second, 10 * time.Minute
 
 // service is the name by which the certificate of a Service is verified.
 func service(name, namespace string) string { return name + "." + namespace + ".svc" }

@@ -38,7 +38,10 @@ func TestAnAnnotatedPodIsInjectedAndItsSidecarIsServedByAnyReplica(t *testing.T)
 	c := admin(t, server)
 	first := run(t, asOperator(t, server), "op-0")
 	eventually(t, "op-0 is ready", func(context.Context) error { return first.ready() })
-	second := run(t, asOperator(t, server), "op-1")
+	// The other replica is of the next version: pods keep the proxy that they were injected with.
+	second := run(t, asOperator(t, server), "op-1", func(o *Options) {
+		o.ProxyImage, o.OlderProxyImages = "proxy.test/tidewaiter-proxy:v2", []string{o.ProxyImage}
+	})
 	eventually(t, "op-1 is ready", func(context.Context) error { return second.ready() })
 	prepare(t, server, pg)
 
@@ -202,5 +205,25 @@ func (s *scripted) end() error {
 		return err
 	case <-time.After(patience):
 		return nil
+	}
+}
+
+// Each replica is ready only if the one caBundle of the cluster verifies its own certificate.
+func TestReplicasThatStartTogetherOnAnEmptyClusterMakeOneAuthority(t *testing.T) {
+	server := installed(t)
+	config := asOperator(t, server)
+	var replicas []*replica
+	for i := range 3 {
+		replicas = append(replicas, run(t, config, fmt.Sprintf("op-%d", i)))
+	}
+	for _, r := range replicas {
+		eventually(t, "every replica is ready", func(context.Context) error { return r.ready() })
+	}
+	if bundle := server.Kubectl(t, "get", "mutatingwebhookconfiguration", WebhookConfiguration, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"); bundle == "" {
+		t.Error("there is no caBundle")
+	}
+	// All of them stop at once, and in order.
+	for _, r := range replicas {
+		must(t, r.stop())
 	}
 }

@@ -72,7 +72,7 @@ func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *au
 
 // settings are what webhook and distribution agree on about injected pods.
 func settings(o *Options) injection.Settings {
-	return injection.Settings{Image: o.ProxyImage, Operator: o.OperatorAddress}
+	return injection.Settings{Image: o.ProxyImage, OlderImages: o.OlderProxyImages, Operator: o.OperatorAddress}
 }
 
 // verified checks that API servers will believe this replica. One that is asked before they do would fail the creation of

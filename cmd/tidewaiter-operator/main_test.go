@@ -35,7 +35,7 @@ func TestHelpShowsHowItIsRunAndEveryFlag(t *testing.T) {
 		t.Fatal(out)
 	}
 	for _, want := range []string{
-		"Run the operator until SIGTERM", "tidewaiter-operator run --proxy-image", "--kubeconfig", "--recordings", "--strict", "--sidecars-address",
+		"Run the operator until SIGTERM", "tidewaiter-operator run --proxy-image", "--older-proxy-image", "--kubeconfig", "--recordings", "--strict", "--sidecars-address",
 		"--webhook-address", "--health-address", "--metrics-address", "--one-replica", "--log-level",
 	} {
 		if !strings.Contains(out, want) {
@@ -59,6 +59,10 @@ func TestMistakesOnTheCommandLineAreToldInOneLine(t *testing.T) {
 	server := kubetest.Shared(t)
 	if code, _, errOut := run(t, "run", "--kubeconfig", server.KubeConfig); code != 1 || !strings.Contains(errOut, "set --proxy-image") {
 		t.Errorf("without an image: %d %s", code, errOut)
+	}
+	code, _, errOut := run(t, "run", "--kubeconfig", server.KubeConfig, "--proxy-image=proxy:v2", "--older-proxy-image=")
+	if code != 1 || !strings.Contains(errOut, "--older-proxy-image is empty") {
+		t.Errorf("with an older image that is none: %d %s", code, errOut)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -29,6 +30,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	var (
 		o                    operator.Options
 		kubeconfig, logLevel string
+		recordingsLimit      string
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -43,6 +45,11 @@ func newRun(errOut io.Writer) *cobra.Command {
 			if o.Log, err = newLog(errOut, logLevel); err != nil {
 				return err
 			}
+			limit, err := resource.ParseQuantity(recordingsLimit)
+			if err != nil {
+				return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
+			}
+			o.RecordingsLimit = limit.Value()
 			if o.Config, err = clientConfig(kubeconfig); err != nil {
 				return err
 			}
@@ -52,8 +59,10 @@ func newRun(errOut io.Writer) *cobra.Command {
 		DisableFlagsInUseLine: true,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and the only one that is given credentials")
+	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and given credentials")
+	f.StringArrayVar(&o.OlderProxyImages, "older-proxy-image", nil, "image that pods from before an upgrade run, and that is given credentials until they are replaced; may be repeated")
 	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
+	f.StringVar(&recordingsLimit, "recordings-limit", "8Gi", "size of the recordings that are taken, less than the folder's volume has; a pod may have an eighth of it")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
 	f.StringVar(&o.Replica, "replica", os.Getenv("POD_NAME"), "name of this replica's pod")
@@ -63,7 +72,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
 	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
-	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator")
+	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator, 3s to 10m")
 	f.BoolVar(&o.OneReplica, "one-replica", false, "do not agree with other replicas on a leader")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")

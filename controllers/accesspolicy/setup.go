@@ -28,7 +28,7 @@ func SetUp(mgr manager.Manager, clients phase.Clients) error {
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(from.session), ctrlbuilder.WithPredicates(census.Changed())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(from.pod), labels).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(from.namespace), labels).
-		WithOptions(phase.Options()).Complete(New(clients))
+		WithOptions(phase.Options(4)).Complete(New(clients))
 	if err != nil {
 		return fmt.Errorf("controller of AccessPolicies: %w", err)
 	}

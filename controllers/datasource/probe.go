@@ -89,6 +89,9 @@ func config(pg *v1alpha1.PostgresSource, m credential.Material) (*pgconn.Config,
 	cfg := blank.Copy()
 	cfg.Host, cfg.Port, cfg.Database = pg.Host, uint16(pg.Port), pg.Database
 	cfg.User, cfg.Password, cfg.TLSConfig = m.Username, m.Password, secured
+	if mode := pg.TLS.Mode; mode == v1alpha1.TLSDisable || mode == v1alpha1.TLSRequire || mode == v1alpha1.TLSVerifyCA && m.CA == nil {
+		cfg.RequireAuth = "!password" // as sidecars have it: whoever answers has not proven who it is
+	}
 	cfg.RuntimeParams = map[string]string{
 		"application_name": "tidewaiter-operator", "client_encoding": "UTF8",
 		"default_transaction_read_only": "on", "statement_timeout": "3000",

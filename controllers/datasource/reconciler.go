@@ -44,6 +44,10 @@ func New(clients phase.Clients, secrets Secrets) *phase.Runner[*v1alpha1.DataSou
 	}, clients)
 }
 
+// workers is how many DataSources are looked at at a time. A database that does not answer keeps one for as long as a probe
+// may take, and must not keep the others waiting.
+const workers = 16
+
 // waiting bounds the changes of Secrets that have not been taken up yet. One that finds no room is found by the next look.
 const waiting = 1024
 
@@ -61,7 +65,7 @@ func SetUp(mgr manager.Manager, clients phase.Clients, secrets *credential.Store
 		Watches(&v1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(ofPolicy)).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(ofSession), ctrlbuilder.WithPredicates(census.Changed())).
 		WatchesRawSource(source.TypedChannel(changed, ofSecret)).
-		WithOptions(phase.Options()).Complete(New(clients, secrets))
+		WithOptions(phase.Options(workers)).Complete(New(clients, secrets))
 	if err != nil {
 		return fmt.Errorf("controller of DataSources: %w", err)
 	}

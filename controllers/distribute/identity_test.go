@@ -124,6 +124,21 @@ func TestTokensAreRefusedEachWithItsReason(t *testing.T) {
 	})
 }
 
+func TestASidecarOfAnOlderImageIsServedDuringAnUpgrade(t *testing.T) {
+	before := settings.Image
+	s := start(t, func(o *Options, _ *session.Options) {
+		o.Injection.Image, o.Injection.OlderImages = "example.org/tidewaiter-proxy:v0.2.0", []string{before}
+	}).shop(t)
+	c := s.connect(t, s.pod(t, "older", "orders"))
+	if got := c.snapshot(true).GetDataSources(); len(got) != 1 || got[0].GetCredential().GetPassword() != canary {
+		t.Errorf("it is served %d data sources", len(got))
+	}
+	older := injected(s.work, "oldest", s.names([]string{"orders"}))
+	older.Spec.InitContainers[0].Image = "example.org/tidewaiter-proxy:v0.0.1"
+	must(t, s.client.Create(t.Context(), older))
+	s.refusedWith(t, s.token(t, older), codes.PermissionDenied, string(injection.ReasonWrongImage))
+}
+
 func TestAnExpiredTokenIsRefused(t *testing.T) {
 	late := func(o *Options, _ *session.Options) {
 		o.Now = func() time.Time { return time.Now().Add(11 * time.Minute) }

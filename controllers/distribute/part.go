@@ -102,7 +102,15 @@ func (f *factory) again(id identity, prev *part, revision uint64, signer *author
 	return f.compile(id, prev.ds, prev.compiled, revision, signer)
 }
 
-func (f *factory) compile(id identity, ds *v1alpha1.DataSource, policies []*v1alpha1.AccessPolicy, revision uint64, signer *authority.Leaf) (*part, error) {
+// compile makes a part with a new bundle. A defect of the compiler that somebody's policy
+// has found is theirs: it must not end the process, which would meet it again at each
+// start, for everybody.
+func (f *factory) compile(id identity, ds *v1alpha1.DataSource, policies []*v1alpha1.AccessPolicy, revision uint64, signer *authority.Leaf) (p *part, err error) {
+	defer func() {
+		if value := recover(); value != nil { // which may quote a policy, and goes nowhere
+			p, err = nil, errors.New("the compiler failed on its AccessPolicies: ask whoever runs Tidewaiter to report that")
+		}
+	}()
 	key, ok := signer.Key.(ed25519.PrivateKey)
 	if !ok {
 		return nil, errors.New("distribute: the bundle signer has no Ed25519 key")

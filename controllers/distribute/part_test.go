@@ -144,3 +144,13 @@ func TestMaskKeysAreOneForAllPodsAndTheOwnersIfThereIsOne(t *testing.T) {
 		t.Error("the owner's key is not used")
 	}
 }
+
+func TestAPolicyThatMakesTheCompilerFailEndsNothingElse(t *testing.T) {
+	w := newWorkshop(t)
+	for range compilers + 1 { // a place that is not given back would be missed
+		if p, err := w.compile(w.id, nil, nil, 1, w.signer); err == nil || p != nil {
+			t.Fatalf("a DataSource that is nil: %v", err)
+		}
+	}
+	w.make(t, nil, 1)
+}

@@ -175,7 +175,11 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 	caller, id, err := s.admit(ctx)
 	if err != nil {
 		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
-		s.o.Log.Info("a stream was refused", "reason", reasonOf(err), "namespace", caller.namespace, "pod", caller.pod)
+		log := s.o.Log
+		if caller.pod == "" { // whoever reaches the port can have that as often as they like
+			log = log.V(1)
+		}
+		log.Info("a stream was refused", "reason", reasonOf(err), "namespace", caller.namespace, "pod", caller.pod)
 		return err
 	}
 	log := s.o.Log.WithValues("namespace", id.pod.Namespace, "pod", id.pod.Name)

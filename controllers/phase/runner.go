@@ -108,10 +108,10 @@ func NewRunner[T client.Object](kind Kind[T], clients Clients) *Runner[T] {
 	return &Runner[T]{kind: kind, Clients: clients, wrote: map[types.NamespacedName]time.Time{}}
 }
 
-// Options are the queue's: few workers, since a step may wait for a server, and a bounded back-off.
-func Options() controller.Options {
+// Options are the queue's: that many objects at a time, more where steps wait for servers, and a bounded back-off.
+func Options(workers int) controller.Options {
 	return controller.Options{
-		MaxConcurrentReconciles: 4,
+		MaxConcurrentReconciles: workers,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 	}
 }

@@ -65,7 +65,7 @@ func SetUp(mgr manager.Manager, bundle Bundle, rotated <-chan event.GenericEvent
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(ofConfigMap)).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(ofWebhook)).
 		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(r.all))).
-		WithOptions(phase.Options()).Complete(r)
+		WithOptions(phase.Options(4)).Complete(r)
 	if err != nil {
 		return fmt.Errorf("controller of trust: %w", err)
 	}

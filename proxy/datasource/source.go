@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -114,7 +115,7 @@ func (s *Source) Change(next Config) (retire func(), err error) {
 			return nil, err
 		}
 	}
-	if s.config.Credential != next.Credential {
+	if s.config.Credential != next.Credential && reflect.DeepEqual(s.config.Target, next.Target) { // it is not for another server
 		old.dialer.Use(next.Credential)
 	}
 	if !s.config.sameTags(&next) { // the old pipeline's last statements are bound by them, too

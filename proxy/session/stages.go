@@ -75,6 +75,9 @@ type Upstream struct {
 	Database   string
 	TLS        *tls.Config // nil: plain
 	Credential Credential
+	// Proven says that nobody but the data source can be at the other end once TLS, if any, is up. Without it, a
+	// password must not be sent as it is, whoever asks for it.
+	Proven bool
 }
 
 // Credential is the data source's real credential. It prints as nothing.

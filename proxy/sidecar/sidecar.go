@@ -51,7 +51,7 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("--health %s: %w", cfg.Health, err)
 	}
-	web := &http.Server{Handler: s.server.Handler(s.metrics), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 8 << 10}
+	web := &http.Server{Handler: s.server.Handler(s.metrics), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
 	var running sync.WaitGroup
 	running.Go(func() { _ = web.Serve(health) }) // ends with Close
 	// The operator is listened to and recordings are shipped until the last session has ended.

@@ -84,7 +84,10 @@ func (d *Dialer) Dial(ctx context.Context, _ access.Identity) (*session.Upstream
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	up := &session.Upstream{Conn: conn, Host: d.opt.Host, Port: d.opt.Port, Database: d.opt.Database, Credential: *cred}
+	up := &session.Upstream{
+		Conn: conn, Host: d.opt.Host, Port: d.opt.Port, Database: d.opt.Database, Credential: *cred,
+		Proven: network == "unix" || d.opt.Mode == VerifyFull || d.opt.Mode == VerifyCA && len(d.opt.CA) > 0,
+	}
 	if d.tls != nil {
 		up.TLS = d.tls.Clone()
 	}

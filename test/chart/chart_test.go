@@ -35,12 +35,13 @@ const everyValue = `
 images:
   operator: {repository: registry.example/op, tag: v9}
   proxy: {repository: registry.example/proxy, tag: v9}
+  olderProxies: ["registry.example/proxy:v7", "registry.example/proxy:v8"]
   pullPolicy: Always
   pullSecrets: [{name: registry}]
 replicas: 3
 strict: true
 logLevel: debug
-recordings: {existingClaim: recordings}
+recordings: {existingClaim: recordings, limit: 100Gi}
 secretAccess:
 - {namespace: data, secrets: [orders-db, orders-ca]}
 resources: {requests: {cpu: 1}}
@@ -172,7 +173,8 @@ func TestEveryValueArrives(t *testing.T) {
 	got := objects(t, render(t, everyValue))
 	all := fmt.Sprint(got["Deployment "+namespace+"/tidewaiter-operator"])
 	for _, want := range []string{
-		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9", "Always", "replicas:3", "--strict", "--log-level=debug",
+		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9",
+		"--older-proxy-image=registry.example/proxy:v7 --older-proxy-image=registry.example/proxy:v8", "--recordings-limit=100Gi", "Always", "replicas:3", "--strict", "--log-level=debug",
 		"claimName:recordings", "kubernetes.io/os:linux", "dedicated", "team:platform", "cpu:1", "imagePullSecrets:[map[name:registry]]",
 	} {
 		if !strings.Contains(all, want) {
@@ -194,6 +196,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"logLevel: loud":                        "logLevel",
 		"secretAccess: [{namespace: data}]":     "secrets",
 		"recordings: {sizeLimit: a lot}":        "sizeLimit",
+		"recordings: {limit: a lot}":            "limit",
 		"images: {proxy: {tag: v1, digest: x}}": "digest",
 	} {
 		_, err := helm(t.Context(), values, "template", "tidewaiter", chart, "--kube-version", "1.37.2", "--values", "-")

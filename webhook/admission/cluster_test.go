@@ -146,7 +146,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 
 // policies applies the ValidatingAdmissionPolicies and asks until they are in force.
 func (c *cluster) policies(ctx context.Context) error {
-	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging"} {
+	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging", "identity"} {
 		cmd := c.Command(ctx, "apply", "-f", "../../config/admission/"+file+".yaml")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -165,7 +165,8 @@ func (c *cluster) policies(ctx context.Context) error {
 		Param("container", injection.ContainerName).Param("command", "id")
 	claim := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"tidewaiter.dev/injected":"true"}}}`))
 	return eventually(func() error {
-		for _, err := range []error{enter.Do(ctx).Error(), c.client.Patch(ctx, probe.DeepCopy(), claim, client.DryRunAll)} {
+		_, token := c.UnboundToken(ctx, "data", "default", injection.Audience)
+		for _, err := range []error{enter.Do(ctx).Error(), c.client.Patch(ctx, probe.DeepCopy(), claim, client.DryRunAll), token} {
 			if err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
 				return fmt.Errorf("policies are not in force yet: %w", err)
 			}

@@ -233,7 +233,8 @@ func TestUninstallingLeavesNothingThatBlocksPods(t *testing.T) {
 	c := kubernetes(t)
 	c.withoutWebhook(t)
 	c.Kubectl(t, "delete", "-f", "../../config/admission/injected-pods.yaml", "-f", "../../config/admission/other-pods.yaml",
-		"-f", "../../config/admission/pod-updates.yaml", "-f", "../../config/admission/debugging.yaml")
+		"-f", "../../config/admission/pod-updates.yaml", "-f", "../../config/admission/debugging.yaml",
+		"-f", "../../config/admission/identity.yaml")
 	t.Cleanup(func() {
 		ctx, cancel := contextWithPatience()
 		defer cancel()

@@ -121,8 +121,48 @@ func (j *job) findEavesdroppers() {
 	}
 }
 
+// findImpostors looks for ways by which the pod decides where the name of the server leads: its containers share /etc/hosts
+// and the resolver's configuration with the proxy. Where the server does not prove who it is, somebody else could be it, and
+// hold the session with what the policy hides.
+func (j *job) findImpostors() {
+	spec := &j.pod.Spec
+	for _, s := range j.sources {
+		if !s.unproven {
+			continue
+		}
+		say := func(field, what string) {
+			j.findf(field, "remove it, or ask for tls.mode verify-full",
+				"%s where the server of DataSource %s is, whose tls.mode does not have it prove who it is", what, s.name)
+		}
+		for _, alias := range spec.HostAliases {
+			if slices.ContainsFunc(alias.Hostnames, func(name string) bool { return strings.EqualFold(name, s.host) }) {
+				say("spec.hostAliases["+clip(alias.IP)+"]", "says")
+			}
+		}
+		if spec.DNSPolicy == corev1.DNSNone || spec.DNSConfig != nil && len(spec.DNSConfig.Nameservers) > 0 {
+			say("spec.dnsConfig.nameservers", "asks others")
+		}
+		for _, c := range j.places() {
+			if !slices.Contains(ofMesh, c.Name) && mayBeRoot(spec.SecurityContext, c.SecurityContext) {
+				j.findf(c.field+".securityContext.runAsNonRoot", "run it as another user, or ask for tls.mode verify-full",
+					"root may write /etc/hosts, and say where the server of DataSource %s is, whose tls.mode does not have it prove who it is", s.name)
+			}
+		}
+	}
+}
+
 // maySniff reports whether a container may run as root with NET_RAW.
 func maySniff(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) bool {
+	if c != nil && c.Capabilities != nil && slices.ContainsFunc(c.Capabilities.Drop, func(name corev1.Capability) bool {
+		return name == "ALL" || name == "NET_RAW"
+	}) {
+		return false
+	}
+	return mayBeRoot(pod, c)
+}
+
+// mayBeRoot reports whether nothing keeps a container from running as root.
+func mayBeRoot(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) bool {
 	var user *int64
 	nonRoot := false
 	if pod != nil {
@@ -134,11 +174,6 @@ func maySniff(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) bool {
 		}
 		if c.RunAsNonRoot != nil {
 			nonRoot = *c.RunAsNonRoot
-		}
-		if c.Capabilities != nil && slices.ContainsFunc(c.Capabilities.Drop, func(name corev1.Capability) bool {
-			return name == "ALL" || name == "NET_RAW"
-		}) {
-			return false
 		}
 	}
 	return !nonRoot && (user == nil || *user == 0)

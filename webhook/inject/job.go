@@ -47,6 +47,7 @@ func (j *job) run(lookup Sources) (*Result, error) {
 	j.findCredentials()
 	j.findHostPaths()
 	j.findEavesdroppers()
+	j.findImpostors()
 	if j.settings.Strict {
 		j.add(ReasonStrict, j.findings...)
 	}

@@ -21,6 +21,7 @@ type source struct {
 	host     string
 	database string
 	clear    bool // the connection to the server is not encrypted
+	unproven bool // nor, or though it is, does the server prove who it is
 	secret   string
 	env      []v1alpha1.EnvVar
 }
@@ -56,7 +57,9 @@ func (j *job) resolve(lookup Sources) {
 		default:
 			j.sources = append(j.sources, source{
 				name: full, own: namespace == j.ns.Name, port: ds.Spec.Listen.Port, host: ds.Spec.Postgres.Host,
-				database: ds.Spec.Postgres.Database, clear: ds.Spec.Postgres.TLS.Mode == v1alpha1.TLSDisable, secret: string(ds.Spec.Credentials.SecretRef.Name), env: ds.Spec.Inject.Env,
+				database: ds.Spec.Postgres.Database, secret: string(ds.Spec.Credentials.SecretRef.Name), env: ds.Spec.Inject.Env,
+				clear:    ds.Spec.Postgres.TLS.Mode == v1alpha1.TLSDisable,
+				unproven: ds.Spec.Postgres.TLS.Mode == v1alpha1.TLSDisable || ds.Spec.Postgres.TLS.Mode == v1alpha1.TLSRequire,
 			})
 		}
 	}

@@ -55,21 +55,33 @@ func untilKind(t *testing.T, conn net.Conn, want byte) string {
 }
 
 func TestASessionThatTheServerEndsInMidResultGetsTheServersOwnWords(t *testing.T) {
-	p := start(t, config{tags: shopTags})
-	conn := p.raw(t)
-	admin := p.connect(t)
-	send(t, conn, wire.Query(nil, hundredMillion))
-	untilKind(t, conn, 'D')
-	query(t, admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%100000000%' and pid <> pg_backend_pid()")
-	if said := untilKind(t, conn, 'E'); !strings.Contains(said, "C57P01") || !strings.Contains(said, "SFATAL") {
-		t.Errorf("the client was told %q", said)
+	// A server that is told to end while it waits for its client to read says nothing (ProcessClientWriteInterrupt in
+	// PostgreSQL's postgres.c), and cuts a row in two. On a busy machine that is common, so it is asked more than once.
+	const attempts = 10
+	for range attempts {
+		p := start(t, config{tags: shopTags})
+		conn := p.raw(t)
+		admin := p.connect(t)
+		send(t, conn, wire.Query(nil, hundredMillion))
+		untilKind(t, conn, 'D')
+		query(t, admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%100000000%' and pid <> pg_backend_pid()")
+		var out bytes.Buffer
+		if _, err := io.Copy(&tail{to: &out}, conn); err != nil {
+			t.Fatal(err)
+		}
+		if closed := p.closed(t); !strings.Contains(closed.Reason, "the server closed the connection") {
+			t.Errorf("the record says that it ended because %s", closed.Reason)
+		}
+		said := out.String()
+		if !strings.Contains(said, "SFATAL") {
+			continue
+		}
+		if _, words, _ := strings.Cut(said, "SFATAL"); !strings.Contains(words, "C57P01") || strings.Contains(words, "SFATAL") || !strings.HasSuffix(words, "\x00\x00") {
+			t.Errorf("the client was told %q", words)
+		}
+		return
 	}
-	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-		t.Errorf("after the end came %q, %v", rest, err)
-	}
-	if closed := p.closed(t); !strings.Contains(closed.Reason, "the server closed the connection") {
-		t.Errorf("the record says that it ended because %s", closed.Reason)
-	}
+	t.Errorf("%d servers said nothing at their end", attempts)
 }
 
 func TestAServerKilledInMidResultIsTold(t *testing.T) {
