@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	refused   *prometheus.CounterVec
 	ended     *prometheus.CounterVec
+	crowded   prometheus.Counter
 	sent      prometheus.Counter
 	answers   *prometheus.CounterVec
 	ack       prometheus.Histogram
@@ -26,6 +27,9 @@ func newMetrics(r prometheus.Registerer, streams func() int) *metrics {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_streams_ended_total", Help: "Streams of sidecars that ended, by reason.",
 		}, []string{"reason"}),
+		crowded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tidewaiter_connections_crowded_out_total", Help: "Connections without a sidecar's stream that were closed because there were too many.",
+		}),
 		sent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tidewaiter_snapshots_sent_total", Help: "Snapshots sent to sidecars.",
 		}),
@@ -45,7 +49,7 @@ func newMetrics(r prometheus.Registerer, streams func() int) *metrics {
 		}, []string{"result"}),
 	}
 	if r != nil {
-		r.MustRegister(m.refused, m.ended, m.sent, m.answers, m.ack, m.compile, m.recording,
+		r.MustRegister(m.refused, m.ended, m.crowded, m.sent, m.answers, m.ack, m.compile, m.recording,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "tidewaiter_streams", Help: "Streams of sidecars that are open.",
 			}, func() float64 { return float64(streams()) }))

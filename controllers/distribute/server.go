@@ -2,6 +2,7 @@ package distribute
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -28,6 +28,8 @@ type Server struct {
 
 	o             Options
 	hub           *hub
+	gate          *gate
+	refusals      *throttle // of what is logged: whoever is refused can try without end
 	factory       *factory
 	authenticator *authenticator
 	metrics       *metrics
@@ -44,10 +46,11 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		o: o, hub: newHub(o.MaxStreams), authenticator: newAuthenticator(o.Tokens, o.Now),
+		o: o, hub: newHub(o.MaxStreams), refusals: newThrottle(), authenticator: newAuthenticator(o.Tokens, o.Now),
 		factory: &factory{authority: o.Authority, lifetime: o.BundleLifetime, now: o.Now, slots: make(chan struct{}, compilers)},
 	}
 	s.metrics = newMetrics(o.Registerer, s.hub.count)
+	s.gate = newGate(o.MaxStreams+o.MaxStreams/4+16, s.metrics.crowded.Inc)
 	o.Secrets.OnChange(s.secretEvent)
 	return s, nil
 }
@@ -89,7 +92,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}()
 	s.ready.Store(true)
 	s.o.Log.Info("serving sidecars", "address", listener.Addr().String())
-	err := server.Serve(netutil.LimitListener(listener, s.o.MaxStreams+s.o.MaxStreams/4+16))
+	err := server.Serve(s.gate.over(listener))
 	if ctx.Err() == nil {
 		return err
 	}
@@ -175,11 +178,13 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 	caller, id, err := s.admit(ctx)
 	if err != nil {
 		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
-		log := s.o.Log
-		if caller.pod == "" { // whoever reaches the port can have that as often as they like
-			log = log.V(1)
+		if s.refusals.allow(sha256.Sum256([]byte(reasonOf(err)+" "+caller.namespace+"/"+caller.pod)), time.Now()) {
+			log := s.o.Log
+			if caller.pod == "" { // whoever reaches the port can have that as often as they like
+				log = log.V(1)
+			}
+			log.Info("a stream was refused", "reason", reasonOf(err), "namespace", caller.namespace, "pod", caller.pod)
 		}
-		log.Info("a stream was refused", "reason", reasonOf(err), "namespace", caller.namespace, "pod", caller.pod)
 		return err
 	}
 	log := s.o.Log.WithValues("namespace", id.pod.Namespace, "pod", id.pod.Name)
@@ -193,6 +198,7 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
 		return err
 	}
+	defer s.gate.know(ctx)()
 	log.V(1).Info("a sidecar has connected", "version", clip(hello.GetVersion(), 64), "revision", hello.GetRevision())
 	c := &conversation{
 		s: s, log: log, caller: caller, id: id, stream: stream, in: l.in, out: l.out,

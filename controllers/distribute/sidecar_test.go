@@ -44,16 +44,16 @@ func (o *operator) dial(t *testing.T, token string) *sidecar {
 	return c
 }
 
-func (o *operator) open(ctx context.Context, token string) (*sidecar, error) {
+func (o *operator) open(ctx context.Context, token string, more ...grpc.DialOption) (*sidecar, error) {
 	bundle, err := o.keeper.TrustBundle()
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(bundle)
-	conn, err := grpc.NewClient(o.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+	conn, err := grpc.NewClient(o.address, append(more, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		RootCAs: pool, ServerName: operatorName, MinVersion: tls.VersionTLS13,
-	})), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSent)))
+	})), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSent)))...)
 	if err != nil {
 		return nil, err
 	}

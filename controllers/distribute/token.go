@@ -19,6 +19,7 @@ const (
 	maxToken      = 16 << 10 // bytes
 	reviewTimeout = 10 * time.Second
 	maxReviews    = 64 // at the same time
+	maxOfOneHost  = 8  // of them: nodes can hide many sidecars behind one address
 	skew          = 10 * time.Second
 )
 
@@ -100,11 +101,14 @@ type authenticator struct {
 	reviews TokenReviewer
 	now     func() time.Time
 	tries   *throttle
+	hosts   *turns
 	slots   chan struct{}
 }
 
 func newAuthenticator(reviews TokenReviewer, now func() time.Time) *authenticator {
-	return &authenticator{reviews: reviews, now: now, tries: newThrottle(), slots: make(chan struct{}, maxReviews)}
+	return &authenticator{
+		reviews: reviews, now: now, tries: newThrottle(), hosts: newTurns(maxOfOneHost), slots: make(chan struct{}, maxReviews),
+	}
 }
 
 // authenticate returns who the token was made for.
@@ -117,11 +121,17 @@ func (a *authenticator) authenticate(ctx context.Context, token string) (caller,
 	}
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
+	busy := &refusal{codes.ResourceExhausted, ReasonTooManyTries, "too many sidecars connect at once: wait some seconds"}
+	done, ok := a.hosts.take(ctx)
+	if !ok {
+		return caller{}, busy
+	}
+	defer done()
 	select {
 	case a.slots <- struct{}{}:
 		defer func() { <-a.slots }()
 	case <-ctx.Done():
-		return caller{}, &refusal{codes.ResourceExhausted, ReasonTooManyTries, "too many sidecars connect at once: wait some seconds"}
+		return caller{}, busy
 	}
 	review, err := a.reviews.Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{Audience}},

@@ -50,7 +50,7 @@ metadata:
   name: report
   namespace: shop
   labels: {app: report}
-  annotations: {tidewaiter.dev/inject: data/orders, tidewaiter.dev/health-port: "%d"}
+  annotations: {tidewaiter.dev/inject: data/orders, tidewaiter.dev/health-port: "%d", tidewaiter.dev/log-level: debug}
 spec:
   serviceAccountName: report-agent
   containers: [{name: agent, image: registry.test/agent}]
@@ -254,7 +254,7 @@ func (s *stage) sessionIsSeen() {
 	s.shows("report data Active", "get", "tses", "-n", "shop", "--no-headers", "-o",
 		"custom-columns=POD:.spec.pod.name,DS:.spec.dataSource.namespace,STATE:.status.state", "--field-selector", "spec.pod.name=report,status.state=Active")
 	s.shows("1/1", "get", "tap", "-n", "data")
-	s.Logf("\n%s", s.kubectl("get", "tses", "-n", "shop"))
+	s.Logf("\n%s\n%s", s.kubectl("get", "tses", "-n", "shop"), s.kubectl("describe", "tap", "reporting", "-n", "data"))
 }
 
 // policyChanges opens and closes a table, and times how long each takes to be felt.
