@@ -75,6 +75,9 @@ func reachesOfPod(spec *corev1.PodSpec) []Problem {
 		"windows: the proxy is a Linux program", "run the workload on Linux")
 	add(spec.NodeSelector[corev1.LabelOSStable] == string(corev1.Windows), "spec.nodeSelector["+corev1.LabelOSStable+"]",
 		"windows: the proxy is a Linux program", "run the workload on Linux")
+	// The API server takes exec without a container's name for the only one, and our policies see the name alone.
+	add(len(spec.Containers) == 1 && spec.Containers[0].Name == ContainerName, "spec.containers",
+		"has the proxy alone: who enters the pod without naming a container would enter the proxy", "add the application's container")
 	sc := spec.SecurityContext
 	if sc == nil {
 		return out

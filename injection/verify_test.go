@@ -110,6 +110,11 @@ func TestEveryAlterationIsRefusedWithItsReason(t *testing.T) {
 		"the node's":        {func(p *corev1.Pod) { p.Spec.HostPID = true }, ReasonReachesProxy, "hostPID"},
 		"the node's net":    {func(p *corev1.Pod) { p.Spec.HostNetwork = true }, ReasonReachesProxy, "hostNetwork"},
 		"a debug container": {func(p *corev1.Pod) { p.Spec.EphemeralContainers = make([]corev1.EphemeralContainer, 1) }, ReasonReachesProxy, "ephemeralContainers"},
+		"nobody beside": {func(p *corev1.Pod) {
+			p.Annotations[StatusAnnotation] = strings.Replace(p.Annotations[StatusAnnotation], `"Native"`, `"Container"`, 1)
+			p.Spec.InitContainers, p.Spec.Containers = p.Spec.InitContainers[1:], []corev1.Container{*ours(p)}
+			p.Spec.Containers[0].RestartPolicy = nil
+		}, ReasonReachesProxy, "spec.containers"},
 		"our user": {func(p *corev1.Pod) {
 			user := UserID
 			p.Spec.InitContainers[1].SecurityContext = &corev1.SecurityContext{RunAsUser: &user}

@@ -43,7 +43,7 @@ const runLong = `Serve the data sources that the operator lets this pod use, on 
 
 Policy, credentials and certificates come from the operator, over a stream that the pod's token opens, and are kept in
 memory. Until they have come, nothing is served and /readyz says what is missing. While the operator cannot be reached,
-open connections go on, and new ones are refused once the lease (60 s) is over.
+open connections go on, and new ones are refused once the lease that it gave (60 s, unless it says otherwise) is over.
 
 The environment variables POD_NAME, POD_NAMESPACE and POD_UID say whose sidecar it is (downward API).
 SIGTERM drains: what is under way may finish within --drain-timeout.`

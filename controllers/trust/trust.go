@@ -11,6 +11,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	admissionapply "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	coreapply "k8s.io/client-go/applyconfigurations/core/v1"
 	ctrlbuilder "sigs.k8s.io/controller-runtime/pkg/builder"
@@ -104,7 +105,16 @@ func (r *Reconciler) keepConfigMap(ctx context.Context, name string) error {
 	desired := coreapply.ConfigMap(ConfigMapName, name).
 		WithLabels(map[string]string{"app.kubernetes.io/managed-by": "tidewaiter"}).
 		WithData(map[string]string{ConfigMapKey: want})
-	if err := r.writer.Apply(ctx, desired, client.FieldOwner(phase.FieldOwner), client.ForceOwnership); err != nil {
+	err = r.writer.Apply(ctx, desired, client.FieldOwner(phase.FieldOwner), client.ForceOwnership)
+	if apierrors.IsInvalid(err) && have.UID != "" {
+		// Somebody made one that cannot be put right (immutable, or with the key in binaryData). It would have sidecars
+		// believe whom that somebody certifies.
+		if err := r.writer.Delete(ctx, &have, client.Preconditions{UID: &have.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete ConfigMap %s/%s, which cannot be written: %w", name, ConfigMapName, err)
+		}
+		err = r.writer.Apply(ctx, desired, client.FieldOwner(phase.FieldOwner), client.ForceOwnership)
+	}
+	if err != nil {
 		return fmt.Errorf("write ConfigMap %s/%s: %w", name, ConfigMapName, err)
 	}
 	return nil

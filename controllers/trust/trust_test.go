@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -43,7 +44,10 @@ func newBench(t *testing.T) *bench {
 	b.client, err = client.New(b.server.Config, client.Options{})
 	must(t, err)
 	b.server.Kubectl(t, "apply", "--server-side", "-f", "../../config/webhook/injector.yaml")
-	mgr, err := manager.New(b.server.Config, manager.Options{Metrics: metricsserver.Options{BindAddress: "0"}})
+	several := true // controllers in one process
+	mgr, err := manager.New(b.server.Config, manager.Options{
+		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &several},
+	})
 	must(t, err)
 	must(t, SetUp(mgr, func() ([]byte, error) { return b.current.Load().TrustBundle(), nil }, b.rotated))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -151,5 +155,22 @@ func TestCertificatesFollowTheAuthorityAndTheNamespaces(t *testing.T) {
 	err = b.client.Get(t.Context(), client.ObjectKey{Name: WebhookName}, &admissionregistrationv1.MutatingWebhookConfiguration{})
 	if client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("the webhook configuration after its removal: %v", err)
+	}
+}
+
+// Sidecars believe whom the ConfigMap certifies, and somebody may have made one before there was an operator.
+func TestAConfigMapThatCannotBePutRightIsReplaced(t *testing.T) {
+	b := newBench(t)
+	immutable := true
+	for name, planted := range map[string]*corev1.ConfigMap{
+		"immutable": {Immutable: &immutable, Data: map[string]string{ConfigMapKey: "mine"}},
+		"binary":    {BinaryData: map[string][]byte{ConfigMapKey: []byte("mine")}},
+	} {
+		ns := b.server.NewNamespace(t, nil)
+		planted.Namespace, planted.Name = ns, ConfigMapName
+		must(t, b.client.Create(t.Context(), planted))
+		t.Log(name, "in", ns)
+		b.server.Kubectl(t, "label", "namespace", ns, InjectionLabel+"="+InjectionEnabled)
+		b.everywhere(ns)
 	}
 }

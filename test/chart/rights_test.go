@@ -54,7 +54,8 @@ func TestTheOperatorHasTheRightsThatItNeedsAndNoOthers(t *testing.T) {
 		"patch configmaps/tidewaiter-ca -n shop":                   "yes",
 		"patch configmaps/other -n shop":                           "no",
 		"get configmaps/other -n shop":                             "no",
-		"delete configmaps/tidewaiter-ca -n shop":                  "no",
+		"delete configmaps/tidewaiter-ca -n shop":                  "yes", // one that somebody made immutable
+		"delete configmaps/other -n shop":                          "no",
 		"patch mutatingwebhookconfigurations/tidewaiter-injector":  "yes",
 		"patch mutatingwebhookconfigurations/somebody-elses":       "no",
 		"create mutatingwebhookconfigurations":                     "no",
