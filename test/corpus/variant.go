@@ -54,6 +54,9 @@ func (j *Judge) Try(ctx context.Context, row Row, v Variant) (Result, bool, erro
 		if !j.parses(ctx, v.SQL) && j.parses(ctx, row.SQL) {
 			return result, false, nil
 		}
+		if _, err = j.takeLog(ctx); err != nil { // that was us
+			return result, false, err
+		}
 	} else {
 		direct, _, err = j.tryIn(ctx, j.direct, row, v)
 		if err != nil || direct.broken != nil || refused(direct.sqlstate()) {

@@ -7,23 +7,25 @@ package mutate
 import (
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/tidewaiter/tidewaiter/test/corpus"
 )
 
-// Variants makes variants of a row for a seed, most simple first: every spelling, then every wrapping, then both together, without
-// end as far as the number goes: a caller stops when it has enough that PostgreSQL accepts. Half of them are sent by the simple
-// protocol, the others prepared, with results as text or binary.
+// Variants makes variants of a row for a seed, spellings and wrappings in turns, then both together, up
+// to a number; a caller stops when it has enough that PostgreSQL accepts. Half of them are sent by the simple
+// protocol, the others prepared, with results as text or binary. No two say the same by
+// the same characters.
 func Variants(row corpus.Row, seed uint64, number int) []corpus.Variant {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(row.ID)) // a hash takes everything
 	random := rand.New(rand.NewPCG(seed, hash.Sum64()))
 	var all []corpus.Variant
+	made := map[string]bool{row.SQL: true}
 	add := func(v corpus.Variant) {
-		if v.SQL == row.SQL {
+		if made[v.SQL] {
 			return
 		}
+		made[v.SQL] = true
 		choice := random.IntN(4)
 		v.Prepared, v.Binary = choice == 0 || row.NeedsParameters(), choice == 1
 		all = append(all, v)
@@ -37,7 +39,7 @@ func Variants(row corpus.Row, seed uint64, number int) []corpus.Variant {
 			add(wrap(wrappings[at], row.SQL))
 		}
 	}
-	for len(all) < number {
+	for range 4 * number { // an empty statement has few dresses
 		w, s := wrappings[random.IntN(len(wrappings))], spellings[random.IntN(len(spellings))]
 		v := wrap(w, spell(s, row.SQL, random).SQL)
 		if random.IntN(2) == 0 {
@@ -46,11 +48,9 @@ func Variants(row corpus.Row, seed uint64, number int) []corpus.Variant {
 		}
 		v.Name += " + " + s.name
 		add(v)
-		if random.IntN(2) == 0 { // never without end, even for an empty statement
-			all = append(all, spell(s, row.SQL, random))
-		}
+		add(spell(s, row.SQL, random))
 	}
-	return slices.Clip(all[:number])
+	return all[:min(number, len(all))]
 }
 
 func spell(s spelling, sql string, random *rand.Rand) corpus.Variant {
