@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Variant is a row in another dress: the same statement spelled in another way, or put into another one.
@@ -199,6 +201,9 @@ func runVariant(ctx context.Context, target Target, v Variant) (outcome, error) 
 // verdictOnVariant judges as verdict does, with the variant's liberties.
 func (j *Judge) verdictOnVariant(row Row, v Variant, direct, through outcome, reached bool) (Verdict, string) {
 	said := row.SQL + "\n" + v.SQL // a literal may be spelled by escapes in one of them
+	if row.hasParameters() {
+		said += "\n" + parameter(pgtype.TextOID) // EXPLAIN shows what was bound
+	}
 	if (v.Unstable || direct.failure != nil) && row.Expected == Allow {
 		row.Expected = Flag // the text of an error may be withheld
 	}
