@@ -78,6 +78,10 @@ fuzz: need-cc ## run every fuzz target for FUZZTIME each (default 10m), one afte
 conformance: need-cc need-postgres ## run other people's PostgreSQL test suites direct and through Tidewaiter
 	$(GO) run ./test/conformance $(ARGS)
 
+.PHONY: redteam
+redteam: need-cc need-postgres ## attack a proxy with a corpus in every dress and judge what its client received; see docs/redteam.md
+	$(GO) run ./test/redteam $(ARGS)
+
 .PHONY: demo
 demo: need-cc ## a tour on a real PostgreSQL, in about a minute
 	$(GO) run ./hack/demo $(ARGS)

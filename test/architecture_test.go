@@ -197,6 +197,10 @@ var rules = []rule{
 		why: "the judge believes only what the client received and what the server logged",
 	},
 	{
+		packages: "test/redteam", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "an attack that shared the product's parser would share its mistakes",
+	},
+	{
 		packages: "test/differential", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "a mistake that both sides of the comparison made would not show",
 	},

@@ -84,7 +84,7 @@ const (
 	// FeatureLaundering could write a tagged value to a place without a tag, from where it would be read unmasked.
 	FeatureLaundering StatementClass = "Laundering"
 	// FeatureInference lets a protected value steer how much is returned, how long it takes or whether it fails: in LIMIT,
-	// TABLESAMPLE, a divisor, generate_series or beside pg_sleep.
+	// TABLESAMPLE, a divisor, generate_series or beside pg_sleep; or picks it apart in a condition: left(ssn, 3) = '100'.
 	FeatureInference StatementClass = "Inference"
 	// FeatureSecretCatalog reads catalogs that hold secrets or values: pg_authid, pg_shadow, pg_statistic, pg_stats,
 	// pg_user_mappings, pg_subscription, and the query texts of others.

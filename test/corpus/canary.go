@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"index/suffixarray"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,9 +18,14 @@ import (
 
 // canaries are the secret values of schema.sql with all the encodings that are looked for.
 type canaries struct {
-	values  []string
-	needles map[string][]string // value -> its encodings, the value itself first
+	needles map[[needleKey]byte][]needle // by their first bytes, so that a text is read once whatever the number of needles
 }
+
+// needle is one of the forms of a value.
+type needle struct{ value, form string }
+
+// needleKey is how many bytes of a needle find it: no form is shorter.
+const needleKey = 4
 
 // The sizes of schema.sql's tables.
 const (
@@ -31,7 +35,7 @@ const (
 
 // newCanaries makes the values as schema.sql makes them.
 func newCanaries() *canaries {
-	c := &canaries{needles: map[string][]string{}}
+	c := &canaries{needles: map[[needleKey]byte][]needle{}}
 	for i := 1; i <= customers; i++ {
 		c.add(fmt.Sprintf("%03d-45-%04d", 100+i%7, 6000+i))
 		c.add(fmt.Sprintf("41111111%08d", i))
@@ -44,8 +48,10 @@ func newCanaries() *canaries {
 }
 
 func (c *canaries) add(value string) {
-	c.values = append(c.values, value)
-	c.needles[value] = encodings(value)
+	for _, form := range encodings(value) {
+		key := [needleKey]byte([]byte(form))
+		c.needles[key] = append(c.needles[key], needle{value: value, form: form})
+	}
 }
 
 // encodings are the forms in which a value may leave: itself, its digits, reversed, hex, base64, digits as letters, hashes, and
@@ -121,19 +127,21 @@ func (c *canaries) found(received []byte, frames []frame, sql string) []string {
 				found = append(found, fmt.Sprintf("%q in %s", shape, view.name))
 			}
 		}
-		index := suffixarray.New([]byte(view.text))
-		for _, value := range c.values {
-			if strings.Contains(sql, value) {
-				continue
-			}
-			for _, needle := range c.needles[value] {
-				if len(index.Lookup([]byte(needle), 1)) > 0 {
-					found = append(found, fmt.Sprintf("%s as %q in %s", value, needle, view.name))
-					break
-				}
-			}
-			if len(found) >= enough {
-				break
+		found = append(found, c.valuesIn(view, sql, enough-len(found))...)
+	}
+	return found
+}
+
+// valuesIn lists values that a view shows in any form, each once, at most a number of them.
+func (c *canaries) valuesIn(view view, sql string, most int) []string {
+	var found []string
+	seen := map[string]bool{}
+	text := []byte(view.text)
+	for i := 0; i+needleKey <= len(text) && len(found) < most; i++ {
+		for _, n := range c.needles[[needleKey]byte(text[i:i+needleKey])] {
+			if !seen[n.value] && bytes.HasPrefix(text[i:], []byte(n.form)) && !strings.Contains(sql, n.value) {
+				seen[n.value] = true
+				found = append(found, fmt.Sprintf("%s as %q in %s", n.value, n.form, view.name))
 			}
 		}
 	}

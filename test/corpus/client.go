@@ -21,6 +21,7 @@ type Target struct {
 	Database string
 	User     string
 	Password string // "" where the other side trusts
+	URL      string // instead of all others: a connection string, TLS included
 }
 
 // frame is one message from the server: its type and body (PostgreSQL documentation, "Message Formats").
@@ -43,6 +44,28 @@ type client struct {
 
 // connect logs in by pgconn and then takes the bare connection over.
 func connect(ctx context.Context, target Target) (*client, error) {
+	config, err := target.config()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SyncConn(context.Background()); err != nil { // or a background reader could take what comes next
+		return nil, err
+	}
+	hijacked, err := conn.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn: hijacked.Conn}, hijacked.Conn.SetDeadline(time.Now().Add(patience))
+}
+
+func (target Target) config() (*pgconn.Config, error) {
+	if target.URL != "" {
+		return pgconn.ParseConfig(target.URL)
+	}
 	host, port, err := net.SplitHostPort(target.Address)
 	if err != nil {
 		return nil, err
@@ -57,18 +80,7 @@ func connect(ctx context.Context, target Target) (*client, error) {
 	}
 	config.Host, config.Port, config.Database = host, uint16(number), target.Database
 	config.User, config.Password = target.User, target.Password
-	conn, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SyncConn(context.Background()); err != nil { // or a background reader could take what comes next
-		return nil, err
-	}
-	hijacked, err := conn.Hijack()
-	if err != nil {
-		return nil, err
-	}
-	return &client{conn: hijacked.Conn}, hijacked.Conn.SetDeadline(time.Now().Add(patience))
+	return config, nil
 }
 
 func (c *client) close() { _ = c.conn.Close() } // nothing is in flight that could be lost

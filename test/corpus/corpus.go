@@ -45,8 +45,13 @@ func Load(name string) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Parse(name, string(content))
+}
+
+// Parse reads a corpus from its text; the name is for errors.
+func Parse(name, content string) ([]Row, error) {
 	var rows []Row
-	for i, line := range strings.Split(strings.TrimSuffix(string(content), "\n"), "\n") {
+	for i, line := range strings.Split(strings.TrimSuffix(content, "\n"), "\n") {
 		fields := strings.Split(line, "\t")
 		if len(fields) != 5 {
 			return nil, fmt.Errorf("%s:%d: %d fields; want id, category, sql, expected and why", name, i+1, len(fields))

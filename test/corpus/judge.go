@@ -57,8 +57,13 @@ type Judge struct {
 
 	direct  *database // schema.sql, no proxy
 	through *database // schema.sql, behind a proxy
-	other   *database // the same with other secrets, behind a proxy
+	other   *database // the same with other secrets, behind a proxy; nil for a remote judge
+
+	onClose []func() error
 }
+
+// OnClose has something done when the judge is closed.
+func (j *Judge) OnClose(do func() error) { j.onClose = append(j.onClose, do) }
 
 // NewJudge starts a server with the corpora's schema, and the proxies in front of it. The caller must Close the judge.
 func NewJudge(ctx context.Context, start StartProxy) (*Judge, error) {
@@ -130,6 +135,9 @@ func (j *Judge) runScript(ctx context.Context, database, sql string) error {
 
 // reset makes a database new, with a proxy of its own in front if it has one, and takes back what a row may have set for all.
 func (j *Judge) reset(ctx context.Context, db *database) error {
+	if j.server == nil {
+		return nil // somebody else's
+	}
 	if db.stop != nil {
 		if err := db.stop(); err != nil {
 			return fmt.Errorf("stopping the proxy of %s: %w", db.name, err)
@@ -156,15 +164,21 @@ func (j *Judge) reset(ctx context.Context, db *database) error {
 // Close stops the proxies and the server.
 func (j *Judge) Close() error {
 	var errs []error
+	for _, do := range j.onClose {
+		errs = append(errs, do())
+	}
 	for _, db := range []*database{j.direct, j.through, j.other} {
-		if db.stop != nil {
+		if db != nil && db.stop != nil {
 			errs = append(errs, db.stop())
 		}
 	}
 	if j.admin != nil {
 		errs = append(errs, j.admin.Close(context.Background()))
 	}
-	return errors.Join(append(errs, j.server.Stop())...)
+	if j.server != nil {
+		errs = append(errs, j.server.Stop())
+	}
+	return errors.Join(errs...)
 }
 
 // Run runs a row in each of its modes.
@@ -251,6 +265,9 @@ func (j *Judge) lastTransaction(ctx context.Context) (string, error) {
 }
 
 func (j *Judge) takeLog(ctx context.Context) (string, error) {
+	if j.server == nil {
+		return "", nil // nobody shows it to us
+	}
 	j.markers++
 	marker := fmt.Sprintf("-- marker %d.", j.markers)
 	if _, err := j.admin.Exec(ctx, "SELECT 1 "+marker).ReadAll(); err != nil {

@@ -1,42 +1,23 @@
 package corpus
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/test/conformance/localproxy"
-	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 // Every benign row must pass one day; this share must pass now.
 const benignPercent = 90
 
-// localProxy starts the product in front of a database, under the corpora's policy.
+// localProxy builds the product of this tree.
 func localProxy(t *testing.T) StartProxy {
 	t.Helper()
 	binary, err := localproxy.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := Policy()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(ctx context.Context, server *postgrestest.Server, database string) (Target, func() error, error) {
-		const asWritten = "port: 5432, database: corpus,"
-		if !strings.Contains(policy, asWritten) {
-			return Target{}, nil, fmt.Errorf("testdata/policy.yaml has no %q to put the server's port into", asWritten)
-		}
-		here := strings.Replace(policy, asWritten, fmt.Sprintf("port: %d, database: %s,", server.Port, database), 1)
-		proxy, err := localproxy.Start(ctx, binary, here+"---\n"+localproxy.Secret("corpus-db", server, server.Superuser))
-		if err != nil {
-			return Target{}, nil, err
-		}
-		return Target{Address: proxy.Address, Database: proxy.Database, User: proxy.User}, proxy.Stop, nil
-	}
+	return LocalProxy(binary)
 }
 
 func TestNothingLeaksAndWhatMustPassPasses(t *testing.T) {

@@ -175,6 +175,9 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 		}
 		tags := catalog.Union(l.tags, r.tags)
 		a.compare(kind, tags)
+		if (len(l.tags) == 0) != (len(r.tags) == 0) {
+			a.feature(Inference, "a join of protected values with unprotected ones")
+		}
 		merged = append(merged, column{name: name, tags: tags})
 	}
 	return merged

@@ -36,8 +36,29 @@ func (a *analyzer) predicate(n *pg.Node, e env) {
 		a.comparison(v.AExpr, e)
 	case *pg.Node_SubLink:
 		a.membership(v.SubLink, e)
+	case *pg.Node_FuncCall:
+		a.compare(PredicateOther, a.tagsOf(n, e))
+		a.generated(v.FuncCall.GetArgs(), e)
 	default:
 		a.compare(PredicateOther, a.tagsOf(n, e))
+	}
+}
+
+// generatedValues is the construct of what generated finds.
+const generatedValues = "a comparison of protected values with generated ones"
+
+// generated finds a test of protected values against unprotected ones of every row: what passes it is the value.
+func (a *analyzer) generated(sides []*pg.Node, e env) {
+	protected, perRow := false, false
+	for _, side := range sides {
+		if len(a.tagsOf(side, e)) > 0 {
+			protected = true
+		} else if hasColumn(side) {
+			perRow = true
+		}
+	}
+	if protected && perRow {
+		a.feature(Inference, generatedValues)
 	}
 }
 
@@ -47,6 +68,10 @@ func (a *analyzer) comparison(x *pg.A_Expr, e env) {
 	tags := catalog.Union(left, right)
 	if len(tags) == 0 {
 		return
+	}
+	a.generated([]*pg.Node{x.GetLexpr(), x.GetRexpr()}, e)
+	if len(left) > 0 && !tellsNoMore(x.GetLexpr()) || len(right) > 0 && !tellsNoMore(x.GetRexpr()) {
+		a.feature(Inference, "a comparison with a part of a protected value")
 	}
 	kind := operatorKind(x)
 	switch {
@@ -114,6 +139,55 @@ func wholeValue(n *pg.Node) bool {
 	return false
 }
 
+// tellsNoMore reports whether a condition on an expression tells no more of a
+// protected value than one on the value itself: it is the value, cast, or the
+// greatest or least of them, or the value where there is one. A part of it, taken
+// by itself, gives the value away one character at a time.
+func tellsNoMore(n *pg.Node) bool {
+	switch v := n.GetNode().(type) {
+	case *pg.Node_TypeCast:
+		name := stringList(v.TypeCast.GetTypeName().GetNames())
+		short := len(v.TypeCast.GetTypeName().GetTypmods()) > 0 || len(name) > 0 && name[len(name)-1] == "char"
+		return !short && tellsNoMore(v.TypeCast.GetArg())
+	case *pg.Node_CoalesceExpr:
+		return allTellNoMore(v.CoalesceExpr.GetArgs())
+	case *pg.Node_List:
+		return allTellNoMore(v.List.GetItems())
+	case *pg.Node_RowExpr:
+		return allTellNoMore(v.RowExpr.GetArgs())
+	case *pg.Node_FuncCall:
+		switch schema, name := funcName(v.FuncCall); name {
+		case "min", "max", "btrim", "lower", "upper":
+			return (schema == "" || schema == "pg_catalog") && allTellNoMore(v.FuncCall.GetArgs())
+		}
+		return false
+	}
+	return isColumn(n) || constantExpression(n)
+}
+
+func allTellNoMore(nodes []*pg.Node) bool {
+	for _, n := range nodes {
+		if !tellsNoMore(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasColumn reports whether an expression, its sub-selects left out, may differ
+// from row to row.
+func hasColumn(n *pg.Node) bool {
+	switch n.GetNode().(type) {
+	case *pg.Node_ColumnRef:
+		return true
+	case *pg.Node_SubLink, *pg.Node_SelectStmt:
+		return false
+	}
+	found := false
+	eachChild(n, func(child *pg.Node) { found = found || hasColumn(child) })
+	return found
+}
+
 // constantExpression reports whether an expression is the same for every row: it
 // holds no column and no query.
 func constantExpression(n *pg.Node) bool {
@@ -136,6 +210,12 @@ func (a *analyzer) membership(s *pg.SubLink, e env) {
 		return
 	}
 	tags := catalog.Union(test, row.all())
+	if len(row.all()) > 0 && len(test) == 0 && hasColumn(s.GetTestexpr()) {
+		a.feature(Inference, generatedValues)
+	}
+	if len(test) > 0 && !tellsNoMore(s.GetTestexpr()) {
+		a.feature(Inference, "a comparison with a part of a protected value")
+	}
 	equal := s.GetSubLinkType() == pg.SubLinkType_ANY_SUBLINK && len(s.GetOperName()) == 0
 	if equal && wholeValue(s.GetTestexpr()) && len(row.columns) == 1 && !row.open && row.columns[0].plain && sameTags(test, row.all()) {
 		a.compare(PredicateEquality, tags)

@@ -252,7 +252,11 @@ func (a *analyzer) withRecursive(w *pg.WithClause, e env) *cte {
 	for i := range rows {
 		rows[i].open = true
 	}
+	_, before := a.features[Inference]
 	for range maxRounds {
+		if a.features[Inference].Construct == generatedValues && !before {
+			delete(a.features, Inference) // in an earlier round, which did not know yet what both sides carry; this one sees it again
+		}
 		ctes := bindAll(w, rows, e.ctes)
 		changed := false
 		for i, n := range w.GetCtes() {

@@ -29,12 +29,37 @@ const grammar = 16
 // newerSyntaxHint names the grammar. It helps where the server's is newer.
 const newerSyntaxHint = "Statements are read with the grammar of PostgreSQL 16; newer syntax is refused, even where the server knows it."
 
+// withoutComments puts spaces in the place of comments, so that all positions stay. PostgreSQL's own scanner says what a comment
+// is. A block comment's line breaks go too: they do not join two strings, as that of a line comment's end does.
+func withoutComments(text string) string {
+	scanned, err := pg.Scan(text)
+	if err != nil {
+		return text
+	}
+	blank := []byte(text)
+	for _, token := range scanned.GetTokens() {
+		if token.GetToken() == pg.Token_SQL_COMMENT || token.GetToken() == pg.Token_C_COMMENT {
+			for i := token.GetStart(); i < token.GetEnd(); i++ {
+				blank[i] = ' '
+			}
+		}
+	}
+	return string(blank)
+}
+
 // parse reads a text that the guard let through. server is the major version of the
 // server, 0 where it is not known.
 func parse(text string, server int) (*pg.ParseResult, error) {
 	tree, err := pg.Parse(text)
 	if err == nil {
 		return tree, nil
+	}
+	// libpg_query's grammar looks one token ahead at a comment where the server's sees what follows it: it refuses
+	// NOT /* */ IN, NULLS /* */ FIRST, WITH /* */ ORDINALITY and U&"…" /* */ UESCAPE '!'.
+	if blank := withoutComments(text); blank != text {
+		if tree, err := pg.Parse(blank); err == nil {
+			return tree, nil
+		}
 	}
 	r := &Refusal{Code: "42601", Message: "tidewaiter: the statement cannot be read: " + err.Error(), Hint: newerSyntaxHint}
 	if server > 0 && server <= grammar {

@@ -34,3 +34,22 @@ func TestAStatementMayUseEveryParameterThatTheProtocolHas(t *testing.T) {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
+
+func TestACommentIsWhiteSpaceEverywhere(t *testing.T) {
+	for _, text := range []string{
+		"SELECT id FROM customers WHERE ssn NOT /* x */ IN ('a')",
+		"SELECT id FROM customers WHERE ssn NOT -- x /*\n LIKE 'a'",
+		"SELECT id FROM customers ORDER BY ssn NULLS /* /* x */ */ FIRST",
+		"SELECT U&\"!0073sn\" /* x */ UESCAPE '!' FROM customers WHERE id = 1",
+		"SELECT ssn FROM customers, ROWS FROM (generate_series(1, 2)) WITH /* x */ ORDINALITY",
+	} {
+		if s := last(t, text, nil); !s.Touches {
+			t.Errorf("a protected column was not seen: %s", text)
+		}
+	}
+	for _, text := range []string{"SELECT 'a' /*\n*/ 'b'", "SELECT 1 /* x */ FROM FROM"} {
+		if _, err := analysis.Analyze(text, nil, small(), analysis.Options{}); err == nil {
+			t.Errorf("PostgreSQL refuses this, the analysis does not: %s", text)
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package corpus
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/test/conformance/localproxy"
+	"github.com/tidewaiter/tidewaiter/test/postgrestest"
+)
+
+// LocalProxy starts the product, built by [localproxy.Build], in front of a database, under the corpora's policy.
+func LocalProxy(binary string) StartProxy {
+	return func(ctx context.Context, server *postgrestest.Server, database string) (Target, func() error, error) {
+		policy, err := Policy()
+		if err != nil {
+			return Target{}, nil, err
+		}
+		const asWritten = "port: 5432, database: corpus,"
+		if !strings.Contains(policy, asWritten) {
+			return Target{}, nil, fmt.Errorf("testdata/policy.yaml has no %q to put the server's port into", asWritten)
+		}
+		here := strings.Replace(policy, asWritten, fmt.Sprintf("port: %d, database: %s,", server.Port, database), 1)
+		proxy, err := localproxy.Start(ctx, binary, here+"---\n"+localproxy.Secret("corpus-db", server, server.Superuser))
+		if err != nil {
+			return Target{}, nil, err
+		}
+		return Target{Address: proxy.Address, Database: proxy.Database, User: proxy.User}, proxy.Stop, nil
+	}
+}
