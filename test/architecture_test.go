@@ -92,6 +92,10 @@ var rules = []rule{
 		why: "the analysis is a pure function of text, state and catalog",
 	},
 	{
+		packages: "proxy/protocol/postgres/functions", forbidden: []string{"*"}, except: []string{"std"},
+		why: "the list of functions is read by people; it says what a call does, and others decide",
+	},
+	{
 		packages: "proxy/protocol/postgres/catalog", forbidden: []string{"proxy/session", "proxy/mask", "proxy/policy", "proxy/protocol/postgres/analysis"},
 		why: "the catalog answers questions about names and numbers; whoever asks decides",
 	},

@@ -6,6 +6,8 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v5"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/functions"
 )
 
 // inventory is what a walk over every node of a statement finds, wherever it
@@ -85,8 +87,8 @@ func (a *analyzer) fieldCall(name string) bool {
 	if strings.HasPrefix(name, "pg_sleep") {
 		a.sleeps = true
 	}
-	if d, isDangerous := dangerOf(name); isDangerous {
-		a.feature(d.feature, "."+name+", which calls the function")
+	if d, isDangerous := functions.DangerOf(name); isDangerous {
+		a.feature(string(d.Class), "."+name+", which calls the function")
 		return true
 	}
 	if a.cat.UserFieldFunction(name) && !a.trusted[name] {

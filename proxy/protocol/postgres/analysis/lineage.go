@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/functions"
 )
 
 // tagsOf returns what the value of an expression may carry: the tags of every
@@ -161,7 +162,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 		}
 		args = catalog.Union(args, window)
 	}
-	if setFunctions[name] {
+	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
 	}
 	if len(args) > 0 && a.isSink(name) {
@@ -179,42 +180,29 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 	return args
 }
 
-// setFunctions return as many rows as their argument says.
-var setFunctions = wordSet(`
-	generate_series generate_subscripts unnest string_to_table regexp_matches regexp_split_to_table
-	json_array_elements json_array_elements_text json_each json_each_text json_object_keys json_populate_recordset
-	json_to_recordset jsonb_array_elements jsonb_array_elements_text jsonb_each jsonb_each_text jsonb_object_keys
-	jsonb_path_query jsonb_path_query_tz jsonb_populate_recordset jsonb_to_recordset ts_debug ts_parse skeys svals each`)
-
 // runsText reports whether a function, harmless otherwise, runs a query text in
 // this form.
 func runsText(call *pg.FuncCall, name string) bool {
-	return name == "ts_rewrite" && len(call.GetArgs()) == 2
+	return functions.Form(name, len(call.GetArgs())) == DynamicSQL
 }
 
 // isSink reports whether a function stores or transmits its arguments.
 func (a *analyzer) isSink(name string) bool {
-	if sinkFunctions[name] {
+	if functions.Sinks(name) {
 		return true
 	}
-	d, ok := dangerOf(name)
-	return ok && d.feature != SecretCatalog
+	d, ok := functions.DangerOf(name)
+	return ok && d.Class != SecretCatalog
 }
 
 // declassifies reports whether a call tells nothing of the plain column that it
 // is given. Anything but a plain column could hold a condition, and
 // count(CASE WHEN …) would answer it.
 func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
-	if a.cat.UserFunction(name) || call.GetOver() != nil {
+	if a.cat.UserFunction(name) || call.GetOver() != nil || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
-	switch name {
-	case "count":
-		return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
-	case "pg_typeof", "grouping":
-		return len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
-	}
-	return false
+	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
 }
 
 // isField reports whether a call may be "column(row)".
@@ -224,7 +212,7 @@ func (a *analyzer) isField(call *pg.FuncCall, name string) bool {
 
 // reported: the inventory already called the function unknown or dangerous.
 func (a *analyzer) reported(name string) bool {
-	_, isDangerous := dangerOf(name)
+	_, isDangerous := functions.DangerOf(name)
 	_, unknown := a.features[UnknownFunction]
 	return isDangerous || unknown
 }

@@ -260,7 +260,7 @@ func (a *analyzer) qualified(ref *pg.ColumnRef, names []string, e env) found {
 		return found{}
 	case a.fieldCall(last):
 		return found{tags: a.everything()}
-	case !src.open && len(names) == 2 && !knownFunctions()[last] && a.absentColumn(ref, names[0], last):
+	case !src.open && len(names) == 2 && !known(last) && a.absentColumn(ref, names[0], last):
 		return found{}
 	}
 	return found{tags: src.all()}

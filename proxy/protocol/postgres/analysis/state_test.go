@@ -218,6 +218,35 @@ func TestATrustedFunctionIsAsGoodAsABuiltInOne(t *testing.T) {
 	}
 }
 
+func TestAFunctionNeedsWhatItDoes(t *testing.T) {
+	for text, want := range map[string]string{
+		// Of the core: of any version, by its name in pg_catalog alone.
+		"SELECT upper(note), pg_catalog.count(*) FROM orders":                  "",
+		"SELECT casefold(note), crc32c('x') FROM orders":                       "",
+		"SELECT pg_get_sequence_data('s'), uuidv7()":                           "",
+		"SELECT app.upper(note) FROM orders":                                   "UnknownFunction",
+		"SELECT upperr(note) FROM orders":                                      "UnknownFunction",
+		"SELECT information_schema._pg_char_max_length(25, -1)":                "",
+		"SELECT information_schema._pg_planted(25, -1)":                        "UnknownFunction",
+		"SELECT ts_rewrite(to_tsquery('a'), 'SELECT a, b FROM t')":             "DynamicSQL",
+		"SELECT ts_rewrite(to_tsquery('a'), to_tsquery('a'), to_tsquery('b'))": "",
+		"SELECT plpgsql_call_handler()":                                        "DynamicSQL",
+		"SELECT pg_stat_statements_reset()":                                    "ServerControl",
+		"SELECT set_limit(0.5)":                                                "UnknownFunction", // no module here
+		"SELECT public.heap_force_kill('orders', NULL)":                        "ServerControl",
+		"SELECT x.bt_index_check('orders')":                                    "ServerControl",
+		"SELECT * FROM pg_get_wal_block_info('0/1', '0/2')":                    "Replication",
+		"SELECT sepgsql_setcon('x')":                                           "Identity",
+		"SELECT nextval('s'), setseed(0.5)":                                    "",
+		"SELECT setseed(length(ssn)) FROM customers":                           "Laundering",
+		"SELECT id FROM orders WHERE pg_sleep(0.1) IS NULL":                    "",
+	} {
+		if got := features(last(t, text, nil)); got != want && !(want == "" && got == "BulkSelect") && got != "BulkSelect "+want {
+			t.Errorf("%s: %q instead of %q", text, got, want)
+		}
+	}
+}
+
 func TestARefusalSaysWhatTheClientCanDo(t *testing.T) {
 	for text, code := range map[string]string{
 		`SELEC 1`: "42601", `SELECT 1 FROM`: "42601", "SELECT 1" + strings.Repeat("+1", 30_000): "54001", "SELECT '\xff'": "22021",

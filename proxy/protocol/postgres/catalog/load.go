@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/functions"
 )
 
 // Bounds of what is loaded. A database above them is refused: half a catalog
@@ -62,7 +64,7 @@ type loader struct {
 	order     []uint32          // of relations, as read
 	toast     map[uint32]uint32 // TOAST relation -> its table
 	trusted   map[string]bool   // functions that views may call, "schema.name"
-	pure      []string          // those of pureExtensions
+	pure      []string          // of listed extensions, harmless
 	allTags   []string
 	unmatched []string
 }
@@ -156,10 +158,9 @@ func (l *loader) readTypes() error {
 	})
 }
 
-// pureExtensions are extensions of PostgreSQL's own distribution whose functions
-// and operators compute from their arguments alone: no SQL text, no file, no
-// network, no state. The operators that any extension defines on its own types
-// count as well: "=" of PostGIS must not make every "=" suspicious.
+// pureExtensions are extensions of PostgreSQL's own distribution whose operators
+// compute from their arguments alone. The operators that any extension defines on
+// its own types count as well: "=" of PostGIS must not make every "=" suspicious.
 var pureExtensions = set([]string{
 	"btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn",
 	"ltree", "pg_trgm", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent", "uuid-ossp",
@@ -167,11 +168,11 @@ var pureExtensions = set([]string{
 
 func (l *loader) readNames() error {
 	c, foreign := &l.content, map[string]bool{}
-	collect := func(names *[]string) func(row []string) error {
+	collect := func(names *[]string, harmless func(row []string) bool) func(row []string) error {
 		return func(row []string) error {
 			name := row[1] + "." + row[0]
 			switch {
-			case pureExtensions[row[2]], row[2] != "" && row[4] == "t":
+			case row[2] != "" && harmless(row):
 				c.Extended = append(c.Extended, row[0])
 				l.pure = append(l.pure, name)
 				return nil
@@ -187,10 +188,14 @@ func (l *loader) readNames() error {
 			return nil
 		}
 	}
-	if err := l.read(queryFunctions, maxRows, collect(&c.Functions)); err != nil {
+	// Function by function: a later version of an extension may bring one that
+	// nobody has looked at.
+	listed := func(row []string) bool { return functions.Extension(row[2], row[0]).Harmless() }
+	if err := l.read(queryFunctions, maxRows, collect(&c.Functions, listed)); err != nil {
 		return err
 	}
-	if err := l.read(queryOperators, maxRows, collect(&c.Operators)); err != nil {
+	ownOrPure := func(row []string) bool { return pureExtensions[row[2]] || row[4] == "t" }
+	if err := l.read(queryOperators, maxRows, collect(&c.Operators, ownOrPure)); err != nil {
 		return err
 	}
 	for _, name := range l.pure {

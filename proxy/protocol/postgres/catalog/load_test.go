@@ -226,6 +226,28 @@ func TestNamesThatUsersHaveTakenAreKnown(t *testing.T) {
 	checkTypes(t, s)
 }
 
+func TestAnExtensionIsVouchedForFunctionByFunction(t *testing.T) {
+	s := load(t, `
+		CREATE EXTENSION hstore; CREATE EXTENSION pgstattuple; CREATE EXTENSION pg_surgery; CREATE EXTENSION isn;
+		CREATE EXTENSION tablefunc;
+		CREATE FUNCTION leak(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.ssn';
+		ALTER EXTENSION hstore ADD FUNCTION leak(customers);
+		CREATE FUNCTION skeys(customers) RETURNS text LANGUAGE sql AS 'SELECT $1.ssn'`)
+	for _, name := range []string{"akeys", "pgstattuple", "pg_relpages", "isn_weak", "normal_rand"} {
+		if !s.Extended(name) || s.UserFunction(name) {
+			t.Errorf("%s is not vouched for", name)
+		}
+	}
+	for _, name := range []string{"leak", "heap_force_kill", "crosstab", "connectby"} {
+		if s.Extended(name) || !s.UserFunction(name) {
+			t.Errorf("%s is vouched for", name)
+		}
+	}
+	if !s.UserFunction("skeys") {
+		t.Error("a user's overload of an extension's function is not known")
+	}
+}
+
 func checkTypes(t *testing.T, s *catalog.Snapshot) {
 	t.Helper()
 	byName := map[string]catalog.Type{}
