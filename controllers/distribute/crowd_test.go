@@ -94,6 +94,11 @@ func TestConnectionsWithoutATokenKeepNoSidecarOut(t *testing.T) {
 		name := fmt.Sprintf("report-%d", i)
 		tokens[name] = s.token(t, s.pod(t, name, "orders"))
 	}
+	for range 40 {
+		if _, reason := s.dial(t, "").ended(); reason != ReasonTokenMissing {
+			t.Fatalf("without a token: %s", reason)
+		}
+	}
 	opened := s.besieged(t)
 	limit := most + most/4 + 16
 	eventually(t, "more connections than are served", func() bool { return opened.Load() > int64(4*limit) })
@@ -103,7 +108,7 @@ func TestConnectionsWithoutATokenKeepNoSidecarOut(t *testing.T) {
 		c := s.dial(t, token)
 		c.hello()
 		c.snapshot(true)
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > helloTimeout { // no longer than a stranger may take
 			t.Errorf("%s is served after %v", name, took)
 		} else {
 			t.Logf("%s is served after %v", name, took)
