@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -38,4 +39,16 @@ func (j *Judge) connectDirect(ctx context.Context) (*pgconn.PgConn, error) {
 		return nil, err
 	}
 	return pgconn.ConnectConfig(ctx, config)
+}
+
+// URLs are connection strings of the judge's own server and of the proxy in front of it, as [NewRemoteJudge] takes them.
+func (j *Judge) URLs() (direct, proxy string) { return j.direct.target.url(), j.through.target.url() }
+
+func (target Target) url() string {
+	if target.URL != "" {
+		return target.URL
+	}
+	u := url.URL{Scheme: "postgres", Host: target.Address, Path: target.Database, User: url.UserPassword(target.User, target.Password)}
+	u.RawQuery = "sslmode=disable"
+	return u.String()
 }
