@@ -31,6 +31,7 @@ const (
 // list is functions.tsv, read once.
 type list struct {
 	modules map[string]map[string]Class
+	builtin map[string]Class // those of the core
 	danger  map[string]Danger
 	// patterns are the entries of danger that hold a "*".
 	patterns []pattern
@@ -71,8 +72,10 @@ var loaded = sync.OnceValue(func() *list {
 })
 
 func parse(text string) (*list, error) {
+	builtin := make(map[string]Class, strings.Count(text, "\n"+core+"\t"))
 	l := &list{
-		modules: map[string]map[string]Class{}, danger: map[string]Danger{}, forms: map[form]Class{},
+		modules: map[string]map[string]Class{core: builtin}, builtin: builtin,
+		danger: map[string]Danger{}, forms: map[form]Class{},
 		sinks: map[string]bool{}, rows: map[string]bool{},
 	}
 	interned := map[string]Class{}
@@ -142,7 +145,7 @@ func (l *list) add(module, name string, class Class) error {
 }
 
 // Builtin returns the class of a function of pg_catalog.
-func Builtin(name string) Class { return loaded().modules[core][name] }
+func Builtin(name string) Class { return loaded().builtin[name] }
 
 // InformationSchema returns the class of a function of information_schema.
 func InformationSchema(name string) Class { return loaded().modules[informationSchema][name] }
