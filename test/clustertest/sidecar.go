@@ -138,9 +138,6 @@ func (s *Sidecar) Ready(ctx context.Context) error {
 // Probe asks the sidecar's readiness once.
 func (s *Sidecar) Probe(ctx context.Context) error { return get(ctx, s.health+injection.ReadyPath) }
 
-// Health is the URL of the sidecar's health endpoint, from this machine.
-func (s *Sidecar) Health() string { return s.health }
-
 // PID is the sidecar's process.
 func (s *Sidecar) PID() int { return s.process.PID() }
 
