@@ -130,9 +130,15 @@ func (o outcome) sameReceived(other outcome) bool { return slices.Equal(o.sorted
 
 func (o outcome) sorted() []string {
 	messages := make([]string, 0, len(o.frames))
+	var copied []byte // where its messages begin and end follows from how the network cuts what the server sends
 	for _, f := range o.frames {
+		if f.kind == 'd' {
+			copied = append(copied, f.body...)
+			continue
+		}
 		messages = append(messages, string(f.kind)+string(f.body))
 	}
+	messages = append(messages, strings.SplitAfter(string(copied), "\n")...)
 	slices.Sort(messages)
 	return messages
 }
