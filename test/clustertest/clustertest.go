@@ -31,15 +31,14 @@ const (
 	// ProxyImage is what the operator puts into pods.
 	ProxyImage = "ghcr.io/tidewaiter/tidewaiter-proxy:here"
 
-	namespace      = "tidewaiter-system"
-	account        = "tidewaiter-operator"
-	injector       = "tidewaiter-injector"
-	injectorPath   = "/inject/pods"
-	patience       = 2 * time.Minute // for a start on a machine that is busy compiling
-	betweenLooks   = 20 * time.Millisecond
-	tokenLife      = 4 * time.Minute // of ten that the API server gives
-	stopPatience   = 40 * time.Second
-	moduleCommands = "./cmd/tidewaiter-operator ./cmd/tidewaiter-proxy"
+	namespace    = "tidewaiter-system"
+	account      = "tidewaiter-operator"
+	injector     = "tidewaiter-injector"
+	injectorPath = "/inject/pods"
+	patience     = 2 * time.Minute // for a start on a machine that is busy compiling
+	betweenLooks = 20 * time.Millisecond
+	tokenLife    = 4 * time.Minute // of ten that the API server gives
+	stopPatience = 40 * time.Second
 )
 
 // Options of a Cluster. The zero value is good for most.
@@ -128,8 +127,7 @@ func (c *Cluster) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"build", "-o", c.dir + "/"}, strings.Fields(moduleCommands)...)
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", c.dir+"/", "./cmd/tidewaiter-operator", "./cmd/tidewaiter-proxy")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
@@ -227,17 +225,14 @@ func (c *Cluster) Stop() error {
 
 // ready waits until a health endpoint answers 200.
 func ready(ctx context.Context, process *postgrestest.Process, url, what string) error {
-	var last error
-	err := Until(ctx, what+" is ready", func(ctx context.Context) error {
+	return Until(ctx, what+" is ready", func(ctx context.Context) error {
 		select {
 		case <-process.Done():
 			return Hopeless(fmt.Errorf("it has ended: %w", process.Err()))
 		default:
 		}
-		last = get(ctx, url)
-		return last
+		return get(ctx, url)
 	})
-	return err
 }
 
 func get(ctx context.Context, url string) error {

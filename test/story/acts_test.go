@@ -2,6 +2,7 @@ package story
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-)
 
-func as(err error, target any) bool { return errors.As(err, target) }
+	"github.com/tidewaiter/tidewaiter/test/clustertest"
+)
 
 func ownersManifests(port int, database string, listen int, password, ca string) string {
 	return fmt.Sprintf(`
@@ -102,7 +103,7 @@ func (s *stage) credentialRotates() {
 	s.until("connections use the new credential", func(context.Context) error {
 		select {
 		case err := <-failed:
-			return clustertestHopeless(err)
+			return clustertest.Hopeless(err)
 		default:
 		}
 		if asNext.Load() == 0 {
@@ -116,7 +117,7 @@ func (s *stage) credentialRotates() {
 	s.until("more connections", func(context.Context) error {
 		select {
 		case err := <-failed:
-			return clustertestHopeless(err)
+			return clustertest.Hopeless(err)
 		default:
 		}
 		if asNext.Load() < before+20 {
@@ -165,7 +166,7 @@ func (s *stage) operatorIsAway() {
 	s.until("the restarted proxy answers its probe", func(ctx context.Context) error {
 		err := s.sidecar.Probe(ctx)
 		if err == nil {
-			return clustertestHopeless(errors.New("it is ready without an operator"))
+			return clustertest.Hopeless(errors.New("it is ready without an operator"))
 		}
 		if !strings.Contains(err.Error(), "503") {
 			return err
@@ -244,7 +245,7 @@ func (s *stage) nothingIsTold() {
 	}
 	for place, content := range places {
 		for _, secret := range secrets {
-			if strings.Contains(content, secret) || strings.Contains(content, base64Of(secret)) {
+			if strings.Contains(content, secret) || strings.Contains(content, base64.StdEncoding.EncodeToString([]byte(secret))) {
 				s.Errorf("%s: the credential is there", place)
 			}
 		}

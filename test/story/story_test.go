@@ -6,6 +6,7 @@ package story
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -288,7 +289,7 @@ func (s *stage) policyChanges() {
 
 func asPgError(err error) (pgconn.PgError, bool) {
 	pg := (*pgconn.PgError)(nil)
-	if !as(err, &pg) {
+	if !errors.As(err, &pg) {
 		return pgconn.PgError{}, false
 	}
 	return *pg, true
