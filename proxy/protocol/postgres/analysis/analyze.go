@@ -138,8 +138,8 @@ func (a *analyzer) settle(found *inventory) {
 			a.launder("a write whose values cannot be followed")
 		}
 	}
-	if a.sleeps && out.Touches && len(a.compared) > 0 {
-		a.feature(Inference, "pg_sleep() beside a comparison with a protected column")
+	if a.sleeps && out.Touches && (len(a.compared) > 0 || len(a.tags) > 0) {
+		a.feature(Inference, "pg_sleep() beside a protected column")
 	}
 	out.Tags = catalog.Union(out.Tags, a.tags)
 	out.PredicateTags = catalog.Union(out.PredicateTags, a.compared)

@@ -132,7 +132,7 @@ func TestADangerousCallIsSeenThroughEveryWrapping(t *testing.T) {
 		`select set_config('client_encoding', 'sjis', true)`:                         analysis.ParserSetting,
 		`select set_config('app.x', 'y', false)`:                                     analysis.UnsafeSetting,
 		`select pg_notify('c', 'x')`:                                                 analysis.Notify,
-		`select setval('s', 1)`:                                                      analysis.SideEffect,
+		`select setval($1, 1)`:                                                       analysis.SideEffect,
 		`select pg_advisory_lock(ascii(ssn)) from customers`:                         analysis.Laundering,
 		`select pg_terminate_backend(1)`:                                             analysis.ServerControl,
 		`select usename from pg_catalog.pg_shadow`:                                   analysis.SecretCatalog,

@@ -74,8 +74,7 @@ func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
 
 // rangeFunction is a function in FROM. Its columns carry what the function
 // carries; their number is not known unless a column list gives their names. The
-// number of its rows tells of its arguments, so they count as compared; of
-// generate_series it tells the value itself.
+// number of its rows tells of its arguments, so they count as compared.
 func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	var all flow
 	for _, function := range n.GetFunctions() {
@@ -83,9 +82,6 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 			carried := a.flowOf(part, e)
 			all = all.and(carried)
 			schema, name := funcName(part.GetFuncCall())
-			if carried.protected() && name == "generate_series" {
-				a.feature(Inference, "generate_series() up to a protected value")
-			}
 			if a.vouched(schema, name) {
 				a.compare(PredicateOther, carried)
 			}

@@ -202,6 +202,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	}
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
+		if args.protected() && name == "generate_series" {
+			a.feature(Inference, "generate_series() up to a protected value")
+		}
 	}
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")
