@@ -82,6 +82,10 @@ conformance: need-cc need-postgres ## run other people's PostgreSQL test suites 
 redteam: need-cc need-postgres ## attack a proxy with a corpus in every dress and judge what its client received; see docs/redteam.md
 	$(GO) run ./test/redteam $(ARGS)
 
+.PHONY: lineage
+lineage: need-cc need-postgres ## hold what lineage says of 100,000 made statements against what PostgreSQL does (most of an hour)
+	$(GO) run ./test/lineage $(ARGS)
+
 .PHONY: demo
 demo: need-cc ## a tour on a real PostgreSQL, in about a minute
 	$(GO) run ./hack/demo $(ARGS)
