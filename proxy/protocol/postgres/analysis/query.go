@@ -109,27 +109,34 @@ func (a *analyzer) limit(s *pg.SelectStmt, e env) {
 	}
 }
 
-// setOperation is UNION, INTERSECT or EXCEPT: names from the left, tags from both
-// sides. Also for EXCEPT, whose values are the left's: what is missing tells of
-// the right.
+// setOperation is UNION, INTERSECT or EXCEPT: names and the number of columns from
+// the left, values from both sides. Of EXCEPT the values are the left's: what is
+// missing tells of the right.
 func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	left, right := a.selectStmt(s.GetLarg(), e), a.selectStmt(s.GetRarg(), e)
-	row := rowset{open: left.open || right.open, rest: left.rest.and(right.rest)}
-	if row.open || len(left.columns) != len(right.columns) {
+	row := rowset{open: left.open}
+	aligned := !left.open && !right.open && len(left.columns) == len(right.columns)
+	if !aligned {
 		row.rest = left.all().and(right.all())
 	}
 	for i, c := range left.columns {
-		merged := column{name: c.name, flow: c.and(row.rest)}
-		if i < len(right.columns) {
-			merged.flow = merged.and(right.columns[i].flow)
+		other := row.rest
+		if aligned {
+			other = right.columns[i].flow
 		}
-		row.columns = append(row.columns, merged)
+		if s.GetOp() == pg.SetOperation_SETOP_EXCEPT {
+			other = other.implicit()
+		}
+		row.columns = append(row.columns, column{name: c.name, flow: c.and(other)})
 	}
 	switch {
 	case s.GetOp() != pg.SetOperation_SETOP_UNION:
 		a.compare(PredicateEquality, row.all())
 	case !s.GetAll(): // without ALL, equal rows become one
 		a.compare(PredicateOrder, row.all())
+	}
+	if !row.open {
+		row.rest = flow{}
 	}
 	inside := e.inside()
 	inside.scope.sources = []*source{{rowset: row}}
@@ -179,7 +186,7 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			}
 		}
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
-			row.expand(rowset{open: true, rest: c.flow}) // (row).*
+			row.expand(a.rowExpanded(t.GetVal().GetAIndirection(), c.flow, e)) // (row).*
 			continue
 		}
 		row.columns = append(row.columns, c)
@@ -232,10 +239,36 @@ func (a *analyzer) with(w *pg.WithClause, e env) *cte {
 
 func (a *analyzer) withQuery(c *pg.CommonTableExpr, e env) rowset {
 	row := a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
-	if c.GetSearchClause() != nil || c.GetCycleClause() != nil { // they add columns made of these
-		row.open, row.rest = true, row.all()
+	search, cycle := c.GetSearchClause(), c.GetCycleClause()
+	if search == nil && cycle == nil {
+		return row
 	}
+	if row.open {
+		row.rest = row.all()
+		return row
+	}
+	columns := slices.Clone(row.columns)
+	if search != nil {
+		by := row.carriedBy(stringList(search.GetSearchColList()))
+		columns = append(columns, column{name: search.GetSearchSeqColumn(), flow: by.derived()})
+	}
+	if cycle != nil {
+		by := row.carriedBy(stringList(cycle.GetCycleColList())).and(a.flowOf(cycle.GetCycleMarkValue(), e)).and(a.flowOf(cycle.GetCycleMarkDefault(), e))
+		a.compare(PredicateEquality, by)
+		columns = append(columns, column{name: cycle.GetCycleMarkColumn(), flow: by.implicit()},
+			column{name: cycle.GetCyclePathColumn(), flow: by.derived()})
+	}
+	row.columns = columns
 	return row
+}
+
+// carriedBy is what the named columns carry together.
+func (r rowset) carriedBy(names []string) flow {
+	var all flow
+	for _, name := range names {
+		all = all.and(named(r, name).flow)
+	}
+	return all
 }
 
 // maxRounds bounds the fixpoint of WITH RECURSIVE. Each round can carry a tag one

@@ -71,6 +71,8 @@ type source struct {
 	schema string
 	// real is the name of the relation itself, where it is one.
 	real string
+	// scalar: the whole of it is a value, not a row: a function that returns one.
+	scalar bool
 	rowset
 }
 
