@@ -113,6 +113,7 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 // functionInFrom is what the result of one function in FROM carries.
 func (a *analyzer) functionInFrom(n *pg.Node, e env) flow {
 	whole := a.flowOf(n, e).derived()
+	whole.part = whole.protected()
 	schema, name := funcName(n.GetFuncCall())
 	if whole.protected() && name == "generate_series" {
 		a.feature(Inference, "generate_series() up to a protected value")
@@ -193,8 +194,13 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 		}
 		both := l.and(r.flow)
 		a.compare(kind, both)
-		if l.protected() != r.protected() {
+		switch {
+		case l.protected() != r.protected():
 			a.feature(Inference, "a join of protected values with unprotected ones")
+		case both.protected() && both.mixed:
+			a.feature(Inference, madeUp)
+		case both.protected() && both.part:
+			a.feature(Inference, partCompared)
 		}
 		merged = append(merged, usingColumn(j.GetJointype(), l, r, both))
 	}
@@ -219,11 +225,15 @@ func usingColumn(kind pg.JoinType, left, right column, both flow) column {
 // named returns the column of that name, merged where there are several.
 func named(r rowset, name string) column {
 	var c column
+	hits := 0
 	for i := range r.columns {
 		other := &r.columns[i]
+		if other.name == name {
+			hits++
+		}
 		switch {
 		case other.name != name:
-		case c.name == "" && !r.open:
+		case hits == 1 && !r.open:
 			c = *other
 		default:
 			c = column{name: name, flow: c.and(other.flow)}

@@ -196,6 +196,7 @@ func isRemainder(x *pg.A_Expr) bool {
 // of them; everything, where nobody knows what the function reads.
 func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	schema, name := funcName(call)
+	a.made.call(call, name)
 	if f, ok := a.columnCalled(call, name, e); ok {
 		return f
 	}

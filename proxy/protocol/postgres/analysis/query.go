@@ -115,6 +115,7 @@ func (a *analyzer) limit(s *pg.SelectStmt, e env) {
 func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	left, right := a.selectStmt(s.GetLarg(), e), a.selectStmt(s.GetRarg(), e)
 	row := rowset{open: left.open}
+	mixed := a.oneSided(s, left, right)
 	aligned := !left.open && !right.open && len(left.columns) == len(right.columns)
 	if !aligned {
 		row.rest = left.all().and(right.all())
@@ -127,7 +128,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		if s.GetOp() == pg.SetOperation_SETOP_EXCEPT {
 			other = other.implicit()
 		}
-		row.columns = append(row.columns, column{name: c.name, flow: c.and(other)})
+		merged := column{name: c.name, flow: c.and(other)}
+		merged.mixed = merged.mixed || mixed
+		row.columns = append(row.columns, merged)
 	}
 	switch {
 	case s.GetOp() != pg.SetOperation_SETOP_UNION:
@@ -145,15 +148,53 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
+// oneSided looks for protected values on one side of a set operation beside
+// unprotected ones on the other. INTERSECT, EXCEPT and a UNION without ALL compare
+// them, and the number of rows tells what is equal; after UNION ALL a later DISTINCT,
+// GROUP BY or ORDER BY could, which is what it reports. Of a UNION only values that
+// the statement makes up count: stored ones are no probe that fits in one statement.
+func (a *analyzer) oneSided(s *pg.SelectStmt, left, right rowset) bool {
+	if a.settling > 0 {
+		return false
+	}
+	union := s.GetOp() == pg.SetOperation_SETOP_UNION
+	probes := func(c column) bool { return !c.null && (!union || !c.plain) }
+	found := false
+	if left.open || right.open || len(left.columns) != len(right.columns) {
+		found = left.all().protected() != right.all().protected()
+	} else {
+		for i, l := range left.columns {
+			r := right.columns[i]
+			found = found || l.protected() && !r.protected() && probes(r) || r.protected() && !l.protected() && probes(l)
+		}
+	}
+	if found && !(union && s.GetAll()) {
+		a.feature(Inference, madeUp)
+	}
+	return found
+}
+
+// isNull recognizes NULL, cast or not, which equals nothing.
+func isNull(n *pg.Node) bool {
+	if cast := n.GetTypeCast(); cast != nil {
+		return isNull(cast.GetArg())
+	}
+	return n.GetAConst().GetIsnull()
+}
+
 func (a *analyzer) values(s *pg.SelectStmt, e env) rowset {
 	inside := e.inside()
 	var row rowset
-	for _, list := range s.GetValuesLists() {
+	for at, list := range s.GetValuesLists() {
 		for i, n := range list.GetList().GetItems() {
 			if i >= len(row.columns) {
 				row.columns = append(row.columns, column{name: valuesName(i)})
 			}
-			row.columns[i].flow = row.columns[i].and(a.flowOf(n, inside))
+			value := a.flowOf(n, inside)
+			value.part = isPart(n, value)
+			first := row.columns[i].flow
+			row.columns[i].flow = first.and(value)
+			row.columns[i].mixed = row.columns[i].mixed || at > 0 && first.protected() != value.protected() && !isNull(n)
 		}
 	}
 	inside.scope.sources = []*source{{rowset: row}}
@@ -178,6 +219,8 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 		}
 		if ref == nil {
 			c.flow = a.flowOf(t.GetVal(), e)
+			c.part = isPart(t.GetVal(), c.flow)
+			c.null = isNull(t.GetVal())
 		} else {
 			f := a.reference(ref, e)
 			c.flow, c.plain = f.flow, f.plain
@@ -238,7 +281,11 @@ func (a *analyzer) with(w *pg.WithClause, e env) *cte {
 }
 
 func (a *analyzer) withQuery(c *pg.CommonTableExpr, e env) rowset {
-	row := a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
+	return a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
+}
+
+// searched adds the columns that SEARCH and CYCLE make of a recursive query's own.
+func (a *analyzer) searched(c *pg.CommonTableExpr, row rowset, e env) rowset {
 	search, cycle := c.GetSearchClause(), c.GetCycleClause()
 	if search == nil && cycle == nil {
 		return row
@@ -283,30 +330,45 @@ func (a *analyzer) withRecursive(w *pg.WithClause, e env) *cte {
 		rows[i].open = true
 	}
 	_, before := a.features[Inference]
-	for range maxRounds {
-		if a.features[Inference].Construct == generatedValues && !before {
-			delete(a.features, Inference) // in an earlier round, which did not know yet what both sides carry; this one sees it again
+	round := func() (changed bool) {
+		if !before {
+			delete(a.features, Inference) // an earlier round did not know yet what both sides carry; this one sees it again
 		}
-		ctes := bindAll(w, rows, e.ctes)
-		changed := false
 		for i, n := range w.GetCtes() {
+			ctes := a.bindAll(w, rows, e, i)
 			row := grown(rows[i], a.withQuery(n.GetCommonTableExpr(), env{scope: e.scope, ctes: ctes}))
 			changed = changed || !sameRow(rows[i], row)
 			rows[i] = row
 		}
-		if !changed {
-			return bindAll(w, rows, e.ctes)
+		return changed
+	}
+	a.settling++
+	settled := false
+	for i := 0; i < maxRounds && !settled; i++ {
+		settled = !round()
+	}
+	a.settling--
+	if a.settling == 0 {
+		round() // now that it is known what each side carries, they can be held against each other
+	}
+	if !settled {
+		for i := range rows {
+			rows[i] = rowset{open: true, rest: a.everything()}
 		}
 	}
-	for i := range rows {
-		rows[i] = rowset{open: true, rest: a.everything()}
-	}
-	return bindAll(w, rows, e.ctes)
+	return a.bindAll(w, rows, e, -1)
 }
 
-func bindAll(w *pg.WithClause, rows []rowset, outer *cte) *cte {
+// bindAll brings the queries into sight, as the one with that number sees them: it
+// sees itself without the columns that SEARCH and CYCLE add.
+func (a *analyzer) bindAll(w *pg.WithClause, rows []rowset, e env, self int) *cte {
+	outer := e.ctes
 	for i, n := range w.GetCtes() {
-		outer = &cte{outer: outer, name: n.GetCommonTableExpr().GetCtename(), row: rows[i]}
+		c, row := n.GetCommonTableExpr(), rows[i]
+		if i != self {
+			row = a.searched(c, row, e)
+		}
+		outer = &cte{outer: outer, name: c.GetCtename(), row: row}
 	}
 	return outer
 }

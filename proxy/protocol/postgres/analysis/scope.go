@@ -22,6 +22,8 @@ type column struct {
 	number    int16
 	typeOID   uint32
 	generated bool
+	// null: it is NULL in every row.
+	null bool
 }
 
 // rowset is the columns of a FROM item or query, in order.
