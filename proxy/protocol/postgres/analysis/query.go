@@ -28,6 +28,10 @@ func (a *analyzer) query(n *pg.Node, e env) rowset {
 }
 
 func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
+	if s == nil { // a set operation of one side
+		a.opaque = true
+		return rowset{open: true, rest: a.everything()}
+	}
 	a.steps++
 	if a.steps > maxSteps {
 		a.uncertain = true
