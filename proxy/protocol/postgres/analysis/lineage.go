@@ -206,6 +206,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	} else {
 		args = args.and(order.implicit())
 	}
+	if call.GetAggDistinct() && args.mixed && args.protected() {
+		a.feature(Inference, madeUp)
+	}
 	chosen := a.chosenBy(call, e)
 	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
