@@ -22,6 +22,8 @@ type column struct {
 	number    int16
 	typeOID   uint32
 	generated bool
+	// null: it is NULL in every row.
+	null bool
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -71,6 +73,8 @@ type source struct {
 	schema string
 	// real is the name of the relation itself, where it is one.
 	real string
+	// scalar: the whole of it is a value, not a row: a function that returns one.
+	scalar bool
 	rowset
 }
 
