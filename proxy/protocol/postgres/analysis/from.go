@@ -101,6 +101,7 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 		s.alias, names = n.GetAlias().GetAliasname(), n.GetAlias().GetColnames()
 	}
 	s.open = len(n.GetColdeflist()) == 0 || n.GetOrdinality()
+	a.routineRow(n, s)
 	s.rowset = s.renamed(names)
 	return s
 }

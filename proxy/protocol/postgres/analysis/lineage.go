@@ -24,6 +24,8 @@ func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
 		return nil
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).tags
+	case *pg.Node_ParamRef:
+		return a.carried()
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:
@@ -164,6 +166,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 	}
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
+	}
+	if c := a.calls[call]; c != nil {
+		return a.callRoutines(call, c, args)
 	}
 	if len(args) > 0 && a.isSink(name) {
 		a.launder(name + "() with a protected value")

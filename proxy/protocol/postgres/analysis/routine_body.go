@@ -1,0 +1,417 @@
+package analysis
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+)
+
+// body is what the analyzer of a statement in a routine's body knows beyond the
+// statement.
+type body struct {
+	routine *catalog.Routine
+	// path is the routine's own search path; nil: that of the caller.
+	path []string
+	// variables are parameters and variables, which all carry vars. constants are
+	// those that do not change while a statement runs; plain hold no data.
+	variables, constants, plain map[string]bool
+	vars                        []string
+	// row are NEW and OLD of a trigger or rule.
+	row *scope
+	// low: see reached.
+	low int
+}
+
+// plainVariables of PL/pgSQL say what happened, not with which values.
+var plainVariables = []string{
+	"found", "sqlstate", "tg_name", "tg_when", "tg_level", "tg_op", "tg_relid", "tg_relname", "tg_table_name",
+	"tg_table_schema", "tg_nargs", "tg_argv", "tg_event", "tg_tag",
+}
+
+// read finds out what a routine does. low is the outermost routine being read that
+// it runs again, see reached.
+func (a *analyzer) read(r *catalog.Routine, args []string, perRow bool) (*routineFacts, int) {
+	b := &body{
+		routine: r, vars: args, low: math.MaxInt, variables: map[string]bool{}, constants: map[string]bool{}, plain: map[string]bool{},
+	}
+	if a.body != nil {
+		b.path = a.body.path
+	}
+	opaque := &routineFacts{opaque: true}
+	if r.Source == "" || r.Kind != 'f' && r.Kind != 'p' || !settingsOf(r, b) {
+		return opaque, b.low
+	}
+	for i, arg := range r.Arguments {
+		b.variables[parameterName(i+1)] = true
+		if arg.Name != "" {
+			b.variables[arg.Name] = true
+			b.constants[arg.Name] = !perRow
+		}
+	}
+	f := &routineFacts{}
+	understood := false
+	switch {
+	case r.Language == "sql":
+		understood = a.readSQL(b, f, perRow)
+	case r.Language == "plpgsql":
+		understood = a.readPLpgSQL(b, f, perRow)
+	}
+	understood = understood && a.readDefaults(b, f)
+	if !understood {
+		return opaque, b.low
+	}
+	f.result = catalog.Union(f.result, args)
+	for i := range f.columns {
+		f.columns[i] = catalog.Union(f.columns[i], args)
+	}
+	f.touches = f.touches || len(f.result) > 0
+	return f, b.low
+}
+
+// settingsOf reads a routine's SET clauses. One that could change how its body is
+// read, or as whom it runs, makes it code that cannot be read.
+func settingsOf(r *catalog.Routine, b *body) bool {
+	if r.Atomic {
+		b.path = []string{"pg_catalog"} // its names are qualified
+	}
+	for _, entry := range r.Settings {
+		name, value, _ := strings.Cut(entry, "=")
+		name = strings.ToLower(name)
+		switch {
+		case name == "search_path":
+			if r.Atomic {
+				continue
+			}
+			if b.path = bodyPath(r, value); b.path == nil {
+				return false
+			}
+		case harmlessSettings[name] || strings.HasPrefix(name, "enable_"):
+		case safeValues[name] != nil && safeValues[name][strings.ToLower(value)]:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// bodyPath is a search_path as names are looked up in it: pg_catalog first, where
+// it is not listed. nil: it holds "$user", which is the owner where the routine
+// runs as that, and otherwise somebody of whom nothing is known here.
+func bodyPath(r *catalog.Routine, value string) []string {
+	path := splitPath(value)
+	for i, name := range path {
+		if name == "$user" {
+			if !r.Definer {
+				return nil
+			}
+			path[i] = r.Owner
+		}
+	}
+	if !slices.Contains(path, "pg_catalog") {
+		path = append([]string{"pg_catalog"}, path...)
+	}
+	return path
+}
+
+// inBody makes an analyzer for one statement of a body.
+func (a *analyzer) inBody(b *body) *analyzer {
+	return &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, library: a.shared(), body: b}
+}
+
+// readSQL reads a body in SQL. Its result is that of the last statement.
+func (a *analyzer) readSQL(b *body, f *routineFacts, perRow bool) bool {
+	statements, ok := a.sqlBody(b.routine)
+	if !ok {
+		return false
+	}
+	for i, n := range statements {
+		b.prepare(a, n, perRow)
+		s, ok := a.runIn(b, n, f)
+		if !ok {
+			return false
+		}
+		if i == len(statements)-1 {
+			a.resultOf(b.routine, s, f)
+		}
+	}
+	return true
+}
+
+// sqlBody parses a body in SQL.
+func (a *analyzer) sqlBody(r *catalog.Routine) ([]*pg.Node, bool) {
+	text := r.Source
+	if r.Atomic {
+		text = "CREATE FUNCTION f() RETURNS int " + text
+	}
+	statements, ok := a.parseBody(text)
+	if !ok || !r.Atomic {
+		return statements, ok
+	}
+	if len(statements) != 1 || statements[0].GetCreateFunctionStmt() == nil {
+		return nil, false
+	}
+	return atomicBody(statements[0].GetCreateFunctionStmt().GetSqlBody())
+}
+
+// atomicBody returns the statements of BEGIN ATOMIC … END, or of RETURN.
+func atomicBody(n *pg.Node) ([]*pg.Node, bool) {
+	if back := n.GetReturnStmt(); back != nil {
+		target := &pg.Node{Node: &pg.Node_ResTarget{ResTarget: &pg.ResTarget{Val: back.GetReturnval()}}}
+		return []*pg.Node{{Node: &pg.Node_SelectStmt{SelectStmt: &pg.SelectStmt{
+			TargetList: []*pg.Node{target}, LimitOption: pg.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg.SetOperation_SETOP_NONE,
+		}}}}, true
+	}
+	list := n.GetList()
+	if list == nil {
+		return nil, false
+	}
+	var statements []*pg.Node
+	for _, item := range list.GetItems() {
+		if inner := item.GetList(); inner != nil {
+			more, ok := atomicBody(item)
+			if !ok {
+				return nil, false
+			}
+			statements = append(statements, more...)
+			continue
+		}
+		statements = append(statements, item)
+	}
+	return statements, true
+}
+
+// parseBody parses SQL of a body, which the guard measures as it does a client's.
+func (a *analyzer) parseBody(text string) ([]*pg.Node, bool) {
+	if check(text, Limits{}) != nil {
+		return nil, false
+	}
+	tree, err := parse(text, a.cat.Server)
+	if err != nil {
+		return nil, false
+	}
+	var statements []*pg.Node
+	for _, raw := range tree.GetStmts() {
+		statements = append(statements, raw.GetStmt())
+	}
+	return statements, true
+}
+
+// bodyKinds are the statements that a body may hold. Anything else changes the
+// session, the catalog or the transaction.
+var bodyKinds = map[string]bool{
+	KindSelect: true, KindInsert: true, KindUpdate: true, KindDelete: true, KindMerge: true, KindTruncate: true,
+}
+
+// runIn analyzes a statement of a body and adds what it does to f.
+func (a *analyzer) runIn(b *body, n *pg.Node, f *routineFacts) (*Statement, bool) {
+	inner := a.inBody(b)
+	s := inner.analyze(n)
+	if !bodyKinds[s.Kind] || len(s.Effects) > 0 || s.indirect {
+		return nil, false
+	}
+	if _, unknown := inner.features[UnknownFunction]; unknown {
+		return nil, false
+	}
+	where := " in " + b.routine.Schema + "." + b.routine.Name + "()"
+	for _, x := range s.Features {
+		if !strings.Contains(x.Construct, " in ") {
+			x.Construct += where
+		}
+		f.features = append(f.features, x)
+	}
+	f.functions = append(f.functions, s.Functions...)
+	f.predicates = append(f.predicates, s.Predicates...)
+	f.resources = append(f.resources, s.Resources...)
+	if s.Kind != KindSelect {
+		f.inner = append(f.inner, s.Statement)
+	}
+	f.inner = append(f.inner, s.Inner...)
+	f.compared = catalog.Union(f.compared, s.PredicateTags)
+	f.tags = catalog.Union(f.tags, s.Tags)
+	f.touches = f.touches || s.Touches
+	f.sleeps = f.sleeps || inner.sleeps
+	return s, true
+}
+
+// returned is what a statement's rows carry: per column, where that is known.
+func returned(s *Statement) (columns [][]string, all []string) {
+	all = s.Derived
+	if s.Outputs == nil {
+		return nil, all
+	}
+	columns = make([][]string, 0, len(s.Outputs))
+	for _, o := range s.Outputs {
+		columns = append(columns, o.Tags)
+		all = catalog.Union(all, o.Tags)
+	}
+	return columns, all
+}
+
+// resultOf makes the rows of a statement the routine's result.
+func (a *analyzer) resultOf(r *catalog.Routine, s *Statement, f *routineFacts) {
+	columns, all := returned(s)
+	width := len(a.resultColumns(r, ""))
+	if width == 0 || len(columns) != width {
+		columns = slices.Repeat([][]string{all}, width)
+	}
+	for i := range columns {
+		if i < len(f.columns) {
+			columns[i] = catalog.Union(columns[i], f.columns[i])
+		}
+	}
+	f.columns = columns
+	f.result = catalog.Union(f.result, all)
+}
+
+// readDefaults reads the defaults of arguments that a call may leave out.
+func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
+	for _, arg := range b.routine.Arguments {
+		if arg.Default == "" {
+			continue
+		}
+		statements, ok := a.parseBody("SELECT " + arg.Default)
+		if !ok || len(statements) != 1 {
+			return false
+		}
+		s, ok := a.runIn(&body{routine: b.routine, path: []string{"pg_catalog"}, low: math.MaxInt}, statements[0], f)
+		if !ok {
+			return false
+		}
+		if _, all := returned(s); len(all) > 0 {
+			return false // a default that reads protected values would flow on through the body
+		}
+	}
+	return true
+}
+
+// readPLpgSQL reads a body in PL/pgSQL: until nothing more flows into variables.
+func (a *analyzer) readPLpgSQL(b *body, f *routineFacts, perRow bool) bool {
+	script, err := readScript(b.routine.Source, sortedNames(b.variables))
+	if err != nil {
+		return false
+	}
+	for name := range script.variables {
+		b.variables[name] = true
+		b.constants[name] = !perRow
+	}
+	for name := range script.varying {
+		b.constants[name] = false
+	}
+	for _, name := range plainVariables {
+		b.plain[name] = !script.variables[name]
+	}
+	b.variables["sqlerrm"] = true
+	steps := a.parseSteps(b, script, perRow)
+	if steps == nil || !a.typesOf(b, script, f) {
+		return false
+	}
+	start := *f
+	for range maxScriptUp {
+		before := b.vars
+		*f = start
+		for _, s := range steps {
+			if !a.take(b, s, f) {
+				return false
+			}
+		}
+		if script.caught && (f.touches || len(b.vars) > 0) {
+			b.vars = a.everything() // an error's text quotes values
+		}
+		if slices.Equal(before, b.vars) {
+			a.scriptResult(b, script, f)
+			return true
+		}
+	}
+	return false
+}
+
+// parsedStep is a step as a syntax tree.
+type parsedStep struct {
+	kind stepKind
+	node *pg.Node
+}
+
+func (a *analyzer) parseSteps(b *body, script *script, perRow bool) []parsedStep {
+	steps := make([]parsedStep, 0, len(script.steps)+1)
+	for _, s := range script.steps {
+		statements, ok := a.parseBody(s.text)
+		if !ok || len(statements) != 1 {
+			return nil
+		}
+		n := statements[0]
+		if s.kind == stepCall {
+			if n = calledNode(n); n == nil {
+				return nil
+			}
+		}
+		b.prepare(a, n, perRow)
+		if sel := n.GetSelectStmt(); s.kind == stepCondition && len(sel.GetTargetList()) == 1 && len(sel.GetFromClause()) == 0 {
+			sel.WhereClause = sel.GetTargetList()[0].GetResTarget().GetVal() // a comparison in it counts as one
+		}
+		steps = append(steps, parsedStep{s.kind, n})
+	}
+	return steps
+}
+
+// calledNode makes a query of a CALL.
+func calledNode(n *pg.Node) *pg.Node {
+	call := n.GetCallStmt().GetFunccall()
+	if call == nil {
+		return nil
+	}
+	back := &pg.Node{Node: &pg.Node_ReturnStmt{ReturnStmt: &pg.ReturnStmt{
+		Returnval: &pg.Node{Node: &pg.Node_FuncCall{FuncCall: call}},
+	}}}
+	statements, _ := atomicBody(back)
+	return statements[0]
+}
+
+// take adds what a step does, and lets its values flow where they may.
+func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
+	s, ok := a.runIn(b, step.node, f)
+	if !ok {
+		return false
+	}
+	_, all := returned(s)
+	switch step.kind {
+	case stepReturnQuery:
+		a.resultOf(b.routine, s, f)
+	case stepMessage:
+		f.touches = f.touches || len(all) > 0
+	default:
+		b.vars = catalog.Union(b.vars, all)
+	}
+	return true
+}
+
+// scriptResult lets variables into the result, unless it is rows of queries alone.
+func (a *analyzer) scriptResult(b *body, script *script, f *routineFacts) {
+	if b.routine.Set && !script.bare {
+		return
+	}
+	f.result = catalog.Union(f.result, b.vars)
+	width := len(a.resultColumns(b.routine, ""))
+	columns := slices.Repeat([][]string{f.result}, width)
+	f.columns = columns
+}
+
+// typesOf looks at the types of variables, whose checks run on assignment.
+func (a *analyzer) typesOf(b *body, script *script, f *routineFacts) bool {
+	for _, name := range script.types {
+		if name == "" || strings.Contains(name, "%") {
+			continue
+		}
+		statements, ok := a.parseBody("SELECT NULL::" + name)
+		if !ok || len(statements) != 1 {
+			return false
+		}
+		if _, ok := a.runIn(b, statements[0], f); !ok {
+			return false
+		}
+	}
+	return true
+}

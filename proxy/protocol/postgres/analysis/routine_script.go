@@ -1,0 +1,431 @@
+package analysis
+
+import "strings"
+
+// statements reads statements up to the word that ends their list.
+func (r *scriptReader) statements() error {
+	r.depth++
+	defer func() { r.depth-- }()
+	if r.depth > maxScriptDepth {
+		return errScript
+	}
+	for !r.word("end", "exception", "else", "elsif", "elseif", "when") {
+		if r.at >= len(r.tokens) {
+			return errScript
+		}
+		if err := r.label(); err != nil {
+			return err
+		}
+		if err := r.statement(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statement reads one statement with its semicolon. An unreserved keyword that is
+// assigned to is a variable.
+func (r *scriptReader) statement() error {
+	next := r.peek(1)
+	if assigned := r.written(next); assigned == ":=" || assigned == "=" || assigned == "[" || assigned == "." {
+		return r.assign()
+	}
+	t := r.peek(0)
+	if t.kind != tokenWord {
+		if r.accept("(") { // a query in parentheses
+			r.at--
+			return r.sql()
+		}
+		return errScript
+	}
+	switch t.word {
+	case "declare", "begin":
+		if err := r.block(); err != nil {
+			return err
+		}
+		return r.expect(";")
+	case "if":
+		return r.ifStatement()
+	case "case":
+		return r.caseStatement()
+	case "loop":
+		return r.loop()
+	case "while":
+		r.at++
+		if err := r.expression(stepCondition, "loop"); err != nil {
+			return err
+		}
+		return r.loop()
+	case "for":
+		return r.forStatement()
+	case "foreach":
+		return r.foreach()
+	}
+	return r.simple(t.word)
+}
+
+// simple reads a statement that holds no others.
+func (r *scriptReader) simple(word string) error {
+	switch word {
+	case "null":
+		r.at++
+		return r.expect(";")
+	case "exit", "continue":
+		if _, err := r.until("when", ";"); err != nil {
+			return err
+		}
+		if r.accept("when") {
+			if err := r.expression(stepCondition, ";"); err != nil {
+				return err
+			}
+		}
+		return r.expect(";")
+	case "return":
+		return r.returns()
+	case "raise":
+		return r.raise()
+	case "assert":
+		r.at++
+		if err := r.expression(stepCondition, ";"); err != nil {
+			return err
+		}
+		return r.expect(";")
+	case "perform":
+		r.at++
+		if err := r.expression(stepAssign, ";"); err != nil {
+			return err
+		}
+		return r.expect(";")
+	case "get":
+		_, err := r.until(";")
+		r.at++
+		return err
+	case "call":
+		text, err := r.until(";")
+		r.add(stepCall, text)
+		r.at++
+		return err
+	case "select", "with", "insert", "update", "delete", "merge", "values", "table", "truncate":
+		return r.sql()
+	case "execute":
+		return errDynamic
+	}
+	// OPEN, FETCH, MOVE and CLOSE work on portals, whose names a client may know
+	// and have used for something else; COMMIT and ROLLBACK end its transaction.
+	return errScript
+}
+
+// assign reads "target := expression". Subscripts of the target are expressions.
+func (r *scriptReader) assign() error {
+	name, err := r.name()
+	if err != nil || !r.script.variables[name] {
+		return errScript
+	}
+	for {
+		switch {
+		case r.accept("."):
+			if _, err := r.name(); err != nil {
+				return err
+			}
+		case r.accept("["):
+			start, depth := r.peek(0).start, 1
+			for ; depth > 0; r.at++ {
+				if r.at >= len(r.tokens) {
+					return errScript
+				}
+				switch r.tokens[r.at].kind {
+				case tokenOpen:
+					depth++
+				case tokenClose:
+					depth--
+				}
+			}
+			r.subscript(r.text[start:r.tokens[r.at-1].start])
+		case r.assignment():
+			if err := r.expression(stepAssign, ";"); err != nil {
+				return err
+			}
+			return r.expect(";")
+		default:
+			return errScript
+		}
+	}
+}
+
+// subscript is an index, or the bounds of a slice, in a target.
+func (r *scriptReader) subscript(text string) {
+	parts := []string{text}
+	if !strings.Contains(text, "::") { // a slice with a cast in it cannot be read
+		parts = strings.Split(text, ":")
+	}
+	for _, part := range parts {
+		if strings.TrimSpace(part) != "" {
+			r.add(stepAssign, "SELECT "+part)
+		}
+	}
+}
+
+func (r *scriptReader) ifStatement() error {
+	for first := true; first || r.word("elsif", "elseif"); first = false {
+		r.at++
+		if err := r.expression(stepCondition, "then"); err != nil {
+			return err
+		}
+		r.at++
+		if err := r.statements(); err != nil {
+			return err
+		}
+	}
+	if r.accept("else") {
+		if err := r.statements(); err != nil {
+			return err
+		}
+	}
+	return r.expect("end", "if", ";")
+}
+
+func (r *scriptReader) caseStatement() error {
+	r.at++
+	if !r.word("when") {
+		if err := r.expression(stepCondition, "when"); err != nil {
+			return err
+		}
+	}
+	for r.accept("when") {
+		if err := r.expression(stepCondition, "then"); err != nil {
+			return err
+		}
+		r.at++
+		if err := r.statements(); err != nil {
+			return err
+		}
+	}
+	if r.accept("else") {
+		if err := r.statements(); err != nil {
+			return err
+		}
+	}
+	return r.expect("end", "case", ";")
+}
+
+// loop reads LOOP … END LOOP [label];
+func (r *scriptReader) loop() error {
+	if err := r.expect("loop"); err != nil {
+		return err
+	}
+	if err := r.statements(); err != nil {
+		return err
+	}
+	if err := r.expect("end", "loop"); err != nil {
+		return err
+	}
+	r.endLabel()
+	return r.expect(";")
+}
+
+// forStatement reads a loop over integers, over the rows of a query or over those
+// of a bound cursor.
+func (r *scriptReader) forStatement() error {
+	r.at++
+	if err := r.targets(); err != nil {
+		return err
+	}
+	if err := r.expect("in"); err != nil {
+		return err
+	}
+	if r.word("execute") {
+		return errDynamic
+	}
+	if name := r.peek(0).word; r.script.cursors[name] {
+		r.at++
+		if arguments, err := r.until("loop"); err != nil {
+			return err
+		} else if arguments != "" { // (a, b := c): the names are those of variables
+			r.add(stepAssign, "SELECT "+strings.ReplaceAll(arguments, ":=", "="))
+		}
+		return r.loop()
+	}
+	start := r.at
+	text, err := r.until("loop")
+	if err != nil {
+		return err
+	}
+	if !r.bounds(start) {
+		r.add(stepAssign, text)
+	}
+	return r.loop()
+}
+
+// targets reads the variables of a loop.
+func (r *scriptReader) targets() error {
+	for {
+		name, err := r.name()
+		if err != nil {
+			return err
+		}
+		for r.accept(".") {
+			if _, err := r.name(); err != nil {
+				return err
+			}
+		}
+		r.script.variables[name], r.script.varying[name] = true, true
+		if !r.accept(",") {
+			return nil
+		}
+	}
+}
+
+// bounds recognizes "[REVERSE] lower .. upper [BY step]" between start and here.
+func (r *scriptReader) bounds(start int) bool {
+	from, parts, depth := start, []string(nil), 0
+	if r.tokens[start].word == "reverse" {
+		from++
+	}
+	for i := from; i < r.at; i++ {
+		t := r.tokens[i]
+		switch {
+		case t.kind == tokenOpen:
+			depth++
+		case t.kind == tokenClose:
+			depth--
+		case depth > 0:
+		case len(parts) == 0 && t.kind == tokenDot && i+1 < r.at && r.tokens[i+1].kind == tokenDot && r.tokens[i+1].start == t.end:
+			parts = append(parts, r.text[r.tokens[from].start:t.start])
+			from = i + 2
+			i++
+		case len(parts) == 1 && t.word == "by":
+			parts = append(parts, r.text[r.tokens[from].start:t.start])
+			from = i + 1
+		}
+	}
+	if len(parts) == 0 || from >= r.at {
+		return false
+	}
+	for _, part := range append(parts, r.text[r.tokens[from].start:r.peek(0).start]) {
+		r.add(stepAssign, "SELECT "+part)
+	}
+	return true
+}
+
+// foreach reads FOREACH target [SLICE n] IN ARRAY expression LOOP …
+func (r *scriptReader) foreach() error {
+	r.at++
+	if err := r.targets(); err != nil {
+		return err
+	}
+	if r.accept("slice") {
+		r.at++
+	}
+	if err := r.expect("in", "array"); err != nil {
+		return err
+	}
+	if err := r.expression(stepAssign, "loop"); err != nil {
+		return err
+	}
+	return r.loop()
+}
+
+func (r *scriptReader) returns() error {
+	r.at++
+	if r.accept("query") {
+		if r.word("execute") {
+			return errDynamic
+		}
+		text, err := r.until(";")
+		if err != nil || text == "" {
+			return errScript
+		}
+		r.add(stepReturnQuery, text)
+		return r.expect(";")
+	}
+	next := r.accept("next")
+	if r.accept(";") {
+		r.script.bare = r.script.bare || next // RETURN; alone ends a set
+		return nil
+	}
+	r.script.bare = true
+	if err := r.expression(stepReturn, ";"); err != nil {
+		return err
+	}
+	return r.expect(";")
+}
+
+// raise reads RAISE [level] ['format' [, expression …]] [USING option = expression …].
+func (r *scriptReader) raise() error {
+	r.at++
+	if _, err := r.until(",", "using", ";"); err != nil {
+		return err
+	}
+	for r.accept(",") {
+		if err := r.expression(stepMessage, ",", "using", ";"); err != nil {
+			return err
+		}
+	}
+	for first := true; first && r.accept("using") || !first && r.accept(","); first = false {
+		if _, err := r.name(); err != nil || !r.assignment() {
+			return errScript
+		}
+		if err := r.expression(stepMessage, ",", ";"); err != nil {
+			return err
+		}
+	}
+	return r.expect(";")
+}
+
+// sql reads an SQL statement and takes INTO with its targets out of it.
+func (r *scriptReader) sql() error {
+	start := r.at
+	if _, err := r.until(";"); err != nil {
+		return err
+	}
+	end := r.at
+	text := []byte(r.text[r.tokens[start].start:r.tokens[end].start])
+	into := false
+	for i, depth := start, 0; i < end; i++ {
+		switch t := r.tokens[i]; {
+		case t.kind == tokenOpen:
+			depth++
+		case t.kind == tokenClose:
+			depth--
+		case t.word == "into" && r.tokens[max(i-1, start)].word != "insert" && r.tokens[max(i-1, start)].word != "merge":
+			if into || depth > 0 {
+				return errScript
+			}
+			into = true
+			behind, err := r.intoTargets(i + 1)
+			if err != nil || behind > end {
+				return errScript
+			}
+			for at := t.start; at < r.tokens[behind-1].end; at++ {
+				text[at-r.tokens[start].start] = ' '
+			}
+			i = behind - 1
+		}
+	}
+	r.at = end
+	r.add(stepAssign, string(text))
+	return r.expect(";")
+}
+
+// intoTargets reads the variables behind INTO and returns where they end.
+func (r *scriptReader) intoTargets(at int) (int, error) {
+	r.at = at
+	r.accept("strict")
+	for {
+		name, err := r.name()
+		if err != nil || !r.script.variables[name] {
+			return 0, errScript
+		}
+		for r.accept(".") {
+			if _, err := r.name(); err != nil {
+				return 0, err
+			}
+		}
+		if r.symbol("[") {
+			return 0, errScript
+		}
+		if !r.accept(",") {
+			return r.at, nil
+		}
+	}
+}
