@@ -25,7 +25,7 @@ func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).tags
 	case *pg.Node_ParamRef:
-		return a.carried()
+		return a.carried(v.ParamRef)
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:

@@ -21,9 +21,9 @@ import (
 
 // Bounds of reading bodies in one statement.
 const (
-	maxNesting  = 12  // calls inside of bodies inside of bodies
-	maxBodies   = 500 // bodies, each for one way of being called
-	maxScriptUp = 20  // rounds until nothing more flows into the variables of a body
+	maxNesting      = 12  // calls inside of bodies inside of bodies
+	maxBodies       = 500 // bodies, each for one way of being called
+	maxRoundsOfBody = 40  // rounds until nothing more flows into the variables of a body
 )
 
 // routineFacts are what a call of a routine does, for arguments that carry certain

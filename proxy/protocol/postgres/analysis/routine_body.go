@@ -16,14 +16,81 @@ type body struct {
 	routine *catalog.Routine
 	// path is the routine's own search path; nil: that of the caller.
 	path []string
-	// variables are parameters and variables, which all carry vars. constants are
-	// those that do not change while a statement runs; plain hold no data.
+	// variables are parameters and variables. constants are those that do not change
+	// while a statement runs; plain hold no data.
 	variables, constants, plain map[string]bool
-	vars                        []string
+	// vars is what each variable carries. A parameter is there under its name; one
+	// without a name, and any in SQL by its number, as "$1".
+	vars map[string][]string
+	// named are the names of "$1" and so on.
+	named map[string]string
+	// slots are the variables that a statement holds as numbered parameters, see
+	// prepare; the first number is 1.
+	slots []string
+	// implicit is what decided what runs, and so what any variable holds that is
+	// assigned to.
+	implicit []string
 	// row are NEW and OLD of a trigger or rule.
 	row *scope
 	// low: see reached.
 	low int
+}
+
+func newBody(r *catalog.Routine) *body {
+	return &body{
+		routine: r, low: math.MaxInt, variables: map[string]bool{}, constants: map[string]bool{}, plain: map[string]bool{},
+		vars: map[string][]string{}, named: map[string]string{},
+	}
+}
+
+// parameters makes the routine's parameters variables that carry args. perRow:
+// they differ from row to row.
+func (b *body) parameters(args []string, perRow bool) {
+	number := 0
+	for _, arg := range b.routine.Arguments {
+		output := arg.Mode == 'o' || arg.Mode == 't'
+		if output && b.routine.Language == "sql" {
+			continue // has neither a number nor a name there
+		}
+		number++
+		numbered := parameterName(number)
+		name := arg.Name
+		if name == "" {
+			name = numbered
+		}
+		b.named[numbered] = name
+		b.variables[numbered], b.variables[name] = true, true
+		b.constants[name] = !perRow
+		if !output {
+			b.vars[name] = args
+		}
+	}
+}
+
+// carries is what a variable carries.
+func (b *body) carries(name string) []string {
+	if real := b.named[name]; real != "" {
+		name = real
+	}
+	return b.vars[name]
+}
+
+// flow adds to what a variable carries.
+func (b *body) flow(name string, tags []string) {
+	if real := b.named[name]; real != "" {
+		name = real
+	}
+	b.vars[name] = catalog.Union(b.vars[name], tags)
+}
+
+// slot is the number of a parameter that stands for a variable.
+func (b *body) slot(name string) int32 {
+	at := slices.Index(b.slots, name)
+	if at < 0 {
+		at = len(b.slots)
+		b.slots = append(b.slots, name)
+	}
+	return int32(at + 1)
 }
 
 // plainVariables of PL/pgSQL say what happened, not with which values.
@@ -35,9 +102,7 @@ var plainVariables = []string{
 // read finds out what a routine does. low is the outermost routine being read that
 // it runs again, see reached.
 func (a *analyzer) read(r *catalog.Routine, args []string, perRow bool) (*routineFacts, int) {
-	b := &body{
-		routine: r, vars: args, low: math.MaxInt, variables: map[string]bool{}, constants: map[string]bool{}, plain: map[string]bool{},
-	}
+	b := newBody(r)
 	if a.body != nil {
 		b.path = a.body.path
 	}
@@ -45,13 +110,7 @@ func (a *analyzer) read(r *catalog.Routine, args []string, perRow bool) (*routin
 	if r.Source == "" || r.Kind != 'f' && r.Kind != 'p' || !settingsOf(r, b) {
 		return opaque, b.low
 	}
-	for i, arg := range r.Arguments {
-		b.variables[parameterName(i+1)] = true
-		if arg.Name != "" {
-			b.variables[arg.Name] = true
-			b.constants[arg.Name] = !perRow
-		}
-	}
+	b.parameters(args, perRow)
 	f := &routineFacts{}
 	understood := false
 	switch {
@@ -277,7 +336,7 @@ func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
 		if !ok || len(statements) != 1 {
 			return false
 		}
-		s, ok := a.runIn(&body{routine: b.routine, path: []string{"pg_catalog"}, low: math.MaxInt}, statements[0], f)
+		s, ok := a.runIn(besides(b.routine), statements[0], f)
 		if !ok {
 			return false
 		}
@@ -288,6 +347,14 @@ func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
 	return true
 }
 
+// besides is where an expression stands that is no part of the body, as the server
+// writes it: with qualified names.
+func besides(r *catalog.Routine) *body {
+	b := newBody(r)
+	b.path = []string{"pg_catalog"}
+	return b
+}
+
 // readPLpgSQL reads a body in PL/pgSQL: until nothing more flows into variables.
 func (a *analyzer) readPLpgSQL(b *body, f *routineFacts, perRow bool) bool {
 	script, err := readScript(b.routine.Source, sortedNames(b.variables))
@@ -296,7 +363,9 @@ func (a *analyzer) readPLpgSQL(b *body, f *routineFacts, perRow bool) bool {
 	}
 	for name := range script.variables {
 		b.variables[name] = true
-		b.constants[name] = !perRow
+		if b.named[name] == "" {
+			b.constants[name] = !perRow
+		}
 	}
 	for name := range script.varying {
 		b.constants[name] = false
@@ -305,34 +374,60 @@ func (a *analyzer) readPLpgSQL(b *body, f *routineFacts, perRow bool) bool {
 		b.plain[name] = !script.variables[name]
 	}
 	b.variables["sqlerrm"] = true
+	if script.caught {
+		b.vars["sqlerrm"] = a.everything()
+	}
 	steps := a.parseSteps(b, script, perRow)
 	if steps == nil || !a.typesOf(b, script, f) {
 		return false
 	}
+	if a.flowOut(b, script, steps, f) {
+		a.scriptResult(b, script, f)
+		return true
+	}
+	return false
+}
+
+// flowOut takes the steps again and again until nothing more flows.
+func (a *analyzer) flowOut(b *body, script *script, steps []parsedStep, f *routineFacts) bool {
 	start := *f
-	for range maxScriptUp {
-		before := b.vars
+	for range maxRoundsOfBody {
+		before := b.size()
 		*f = start
 		for _, s := range steps {
 			if !a.take(b, s, f) {
 				return false
 			}
 		}
-		if script.caught && (f.touches || len(b.vars) > 0) {
-			b.vars = a.everything() // an error's text quotes values
+		if script.caught && (f.touches || before > 0) {
+			b.implicit = a.everything() // an error's text quotes values
 		}
-		if slices.Equal(before, b.vars) {
-			a.scriptResult(b, script, f)
+		for _, s := range steps {
+			for _, name := range s.targets {
+				b.flow(name, b.implicit)
+			}
+		}
+		if b.size() == before {
 			return true
 		}
 	}
 	return false
 }
 
+// size grows with whatever flows anywhere.
+func (b *body) size() int {
+	n := len(b.implicit)
+	for _, tags := range b.vars {
+		n += len(tags)
+	}
+	return n
+}
+
 // parsedStep is a step as a syntax tree.
 type parsedStep struct {
-	kind stepKind
-	node *pg.Node
+	kind    stepKind
+	node    *pg.Node
+	targets []string
 }
 
 func (a *analyzer) parseSteps(b *body, script *script, perRow bool) []parsedStep {
@@ -352,7 +447,7 @@ func (a *analyzer) parseSteps(b *body, script *script, perRow bool) []parsedStep
 		if sel := n.GetSelectStmt(); s.kind == stepCondition && len(sel.GetTargetList()) == 1 && len(sel.GetFromClause()) == 0 {
 			sel.WhereClause = sel.GetTargetList()[0].GetResTarget().GetVal() // a comparison in it counts as one
 		}
-		steps = append(steps, parsedStep{s.kind, n})
+		steps = append(steps, parsedStep{s.kind, n, s.targets})
 	}
 	return steps
 }
@@ -376,26 +471,55 @@ func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
 	if !ok {
 		return false
 	}
-	_, all := returned(s)
+	columns, all := returned(s)
 	switch step.kind {
 	case stepReturnQuery:
 		a.resultOf(b.routine, s, f)
 	case stepMessage:
 		f.touches = f.touches || len(all) > 0
+	case stepReturn:
+		f.result = catalog.Union(f.result, all)
+	case stepCondition:
+		b.implicit = catalog.Union(b.implicit, all)
 	default:
-		b.vars = catalog.Union(b.vars, all)
+		for i, name := range step.targets {
+			if len(step.targets) > 1 && len(columns) == len(step.targets) {
+				b.flow(name, columns[i])
+				continue
+			}
+			b.flow(name, all)
+		}
 	}
 	return true
 }
 
-// scriptResult lets variables into the result, unless it is rows of queries alone.
+// scriptResult completes the result: what decided what runs, and the variables that
+// are its columns.
 func (a *analyzer) scriptResult(b *body, script *script, f *routineFacts) {
-	if b.routine.Set && !script.bare {
-		return
-	}
-	f.result = catalog.Union(f.result, b.vars)
 	width := len(a.resultColumns(b.routine, ""))
 	columns := slices.Repeat([][]string{f.result}, width)
+	if !script.bare && b.routine.Set && len(f.columns) == width {
+		columns = f.columns // RETURN QUERY alone
+	}
+	f.result = catalog.Union(f.result, b.implicit)
+	output := 0
+	for _, arg := range b.routine.Arguments {
+		if arg.Mode != 'o' && arg.Mode != 'b' && arg.Mode != 't' {
+			continue
+		}
+		held := b.carries(arg.Name)
+		if arg.Name == "" {
+			held = a.everything()
+		}
+		f.result = catalog.Union(f.result, held)
+		if output < width {
+			columns[output] = catalog.Union(columns[output], held)
+		}
+		output++
+	}
+	for i := range columns {
+		columns[i] = catalog.Union(columns[i], b.implicit)
+	}
 	f.columns = columns
 }
 

@@ -12,33 +12,37 @@ import (
 //
 // The reader follows pl_gram.y and pl_scanner.c as far as is needed to cut a body
 // into the SQL that it runs. Which of the steps run and in what order does not
-// matter: whoever asks lets every value flow into every variable. What it does not
-// know is an error, and the body is then code that nobody can read.
+// matter: whoever asks lets values flow as if all ran, in any order and many times.
+// What it does not know is an error, and the body is then code that nobody can read.
 
 // stepKind says what becomes of a step's values.
 type stepKind uint8
 
 const (
-	stepAssign      stepKind = iota // go into variables
-	stepCondition                   // decide what runs
+	stepAssign      stepKind = iota // go into the targets, one by one or all into each
+	stepCondition                   // decide what runs, so what every variable is assigned
 	stepReturn                      // are the result, or a row of it
 	stepReturnQuery                 // rows are rows of the result, column by column
 	stepMessage                     // go into an error or a notice
-	stepCall                        // CALL; outputs go into variables
+	stepCall                        // CALL; outputs go into the targets
 )
 
 // step is one SQL text of a body.
 type step struct {
-	kind stepKind
-	text string
+	kind    stepKind
+	text    string
+	targets []string
 }
 
 // script is a PL/pgSQL body.
 type script struct {
 	steps []step
-	// variables are the names of all variables, in whatever block; varying are
-	// those of loops, and cursors those that name a query.
-	variables, varying, cursors map[string]bool
+	// variables are the names of all variables, in whatever block, and varying those
+	// of loops. One name is one variable, however many blocks declare it.
+	variables, varying map[string]bool
+	// cursors are those that name a query, with their arguments. As a variable a
+	// cursor holds its rows.
+	cursors map[string][]string
 	// types are the types of variables.
 	types []string
 	// bare: it can return without RETURN QUERY, so with values of variables.
@@ -73,7 +77,7 @@ type scriptReader struct {
 // readScript reads the body of a PL/pgSQL function with these parameters.
 func readScript(text string, parameters []string) (*script, error) {
 	r := &scriptReader{text: text, script: &script{
-		variables: map[string]bool{}, varying: map[string]bool{}, cursors: map[string]bool{},
+		variables: map[string]bool{}, varying: map[string]bool{}, cursors: map[string][]string{},
 	}}
 	for _, name := range parameters {
 		r.script.variables[name] = true
@@ -205,17 +209,17 @@ func (r *scriptReader) until(ends ...string) (string, error) {
 }
 
 // expression reads an expression up to one of the ends, as a step.
-func (r *scriptReader) expression(kind stepKind, ends ...string) error {
+func (r *scriptReader) expression(kind stepKind, targets []string, ends ...string) error {
 	text, err := r.until(ends...)
 	if err != nil || text == "" {
 		return errScript
 	}
-	r.add(kind, "SELECT "+text)
+	r.add(kind, "SELECT "+text, targets...)
 	return nil
 }
 
-func (r *scriptReader) add(kind stepKind, text string) {
-	r.script.steps = append(r.script.steps, step{kind, text})
+func (r *scriptReader) add(kind stepKind, text string, targets ...string) {
+	r.script.steps = append(r.script.steps, step{kind, text, targets})
 }
 
 // block reads [DECLARE …] BEGIN … [EXCEPTION …] END [label].
@@ -264,7 +268,9 @@ func (r *scriptReader) declaration() error {
 		if err := r.expect("for"); err != nil {
 			return err
 		}
-		_, err := r.until(";")
+		of, err := r.until(";")
+		r.add(stepAssign, "SELECT "+of, name) // both are one variable
+		r.add(stepAssign, `SELECT "`+strings.ReplaceAll(name, `"`, `""`)+`"`, strings.ToLower(of))
 		r.at++
 		return err
 	}
@@ -290,7 +296,7 @@ func (r *scriptReader) declaration() error {
 		}
 	}
 	if r.accept("default") || r.assignment() {
-		if err := r.expression(stepAssign, ";"); err != nil {
+		if err := r.expression(stepAssign, []string{name}, ";"); err != nil {
 			return err
 		}
 	}
@@ -300,10 +306,9 @@ func (r *scriptReader) declaration() error {
 // assignment moves over ":=" or "=".
 func (r *scriptReader) assignment() bool { return r.accept(":=") || r.accept("=") }
 
-// cursor reads the arguments and the query of a bound cursor. Its rows are taken to
-// be in its variables already.
+// cursor reads the arguments and the query of a bound cursor.
 func (r *scriptReader) cursor(name string) error {
-	r.script.cursors[name] = true
+	r.script.cursors[name] = []string{}
 	if r.accept("(") {
 		for !r.accept(")") {
 			argument, err := r.name()
@@ -311,6 +316,7 @@ func (r *scriptReader) cursor(name string) error {
 				return err
 			}
 			r.script.variables[argument] = true
+			r.script.cursors[name] = append(r.script.cursors[name], argument)
 			depth := 0
 			for ; r.at < len(r.tokens) && (depth > 0 || !r.symbol(",") && !r.symbol(")")); r.at++ {
 				switch r.peek(0).kind {
@@ -330,7 +336,7 @@ func (r *scriptReader) cursor(name string) error {
 		return errScript
 	}
 	query, err := r.until(";")
-	r.add(stepAssign, query)
+	r.add(stepAssign, query, name)
 	r.at++
 	return err
 }

@@ -23,8 +23,13 @@ func (b *body) prepare(a *analyzer, n *pg.Node, perRow bool) {
 		if !ok {
 			return
 		}
-		if p := node.GetParamRef(); p != nil && perRow {
-			node.Node = &pg.Node_ColumnRef{ColumnRef: &pg.ColumnRef{Fields: []*pg.Node{nameNode(parameterName(int(p.GetNumber())))}}}
+		if p := node.GetParamRef(); p != nil {
+			name := parameterName(int(p.GetNumber()))
+			if perRow {
+				node.Node = &pg.Node_ColumnRef{ColumnRef: &pg.ColumnRef{Fields: []*pg.Node{nameNode(name)}}}
+			} else {
+				p.Number = b.slot(name)
+			}
 			return
 		}
 		ref := node.GetColumnRef()
@@ -32,7 +37,7 @@ func (b *body) prepare(a *analyzer, n *pg.Node, perRow bool) {
 			return
 		}
 		names := stringList(ref.GetFields())
-		if len(names) > 1 && names[0] == b.routine.Name && b.variables[names[1]] {
+		if len(names) > 1 && !b.variables[names[0]] && names[0] == b.routine.Name && b.variables[names[1]] && !given.names[names[0]] {
 			names = names[1:]
 		}
 		switch name := names[0]; {
@@ -40,7 +45,7 @@ func (b *body) prepare(a *analyzer, n *pg.Node, perRow bool) {
 		case b.plain[name] && len(names) == 1:
 			node.Node = &pg.Node_AConst{AConst: &pg.A_Const{Isnull: true}}
 		case b.constants[name]:
-			node.Node = &pg.Node_ParamRef{ParamRef: &pg.ParamRef{}}
+			node.Node = &pg.Node_ParamRef{ParamRef: &pg.ParamRef{Number: b.slot(name)}}
 		}
 	})
 }
@@ -74,7 +79,10 @@ func (a *analyzer) givenNames(n *pg.Node) given {
 				g.everything = true
 			}
 		case *pg.ResTarget:
-			g.add([]string{v.GetName(), outputName(v.GetVal())})
+			g.names[v.GetName()] = true
+			if ref := v.GetVal().GetColumnRef(); ref == nil || len(ref.GetFields()) > 1 { // else it is named like what it is
+				g.names[outputName(v.GetVal())] = true
+			}
 		case *pg.ColumnDef:
 			g.names[v.GetColname()] = true
 		case *pg.RangeFunction:
@@ -142,7 +150,11 @@ func (a *analyzer) variable(ref *pg.ColumnRef, names []string, e env) (found, bo
 	if a.body == nil || !a.body.names(names) {
 		return found{}, false
 	}
-	f := found{tags: a.body.vars}
+	name := names[0]
+	if !a.body.variables[name] {
+		name = names[1]
+	}
+	f := found{tags: a.body.carries(name)}
 	if !inSight(names, e) {
 		return f, true
 	}
@@ -178,11 +190,15 @@ func inSight(names []string, e env) bool {
 
 // carried is what a parameter of a statement carries: nothing that the database
 // holds, unless the statement is one of a body.
-func (a *analyzer) carried() []string {
+func (a *analyzer) carried(p *pg.ParamRef) []string {
 	if a.body == nil {
 		return nil
 	}
-	return a.body.vars
+	at := int(p.GetNumber()) - 1
+	if at < 0 || at >= len(a.body.slots) {
+		return a.everything()
+	}
+	return a.body.carries(a.body.slots[at])
 }
 
 // outermost is where a statement stands: beside NEW and OLD, in a trigger or rule.

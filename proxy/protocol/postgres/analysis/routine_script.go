@@ -52,7 +52,7 @@ func (r *scriptReader) statement() error {
 		return r.loop()
 	case "while":
 		r.at++
-		if err := r.expression(stepCondition, "loop"); err != nil {
+		if err := r.expression(stepCondition, nil, "loop"); err != nil {
 			return err
 		}
 		return r.loop()
@@ -75,7 +75,7 @@ func (r *scriptReader) simple(word string) error {
 			return err
 		}
 		if r.accept("when") {
-			if err := r.expression(stepCondition, ";"); err != nil {
+			if err := r.expression(stepCondition, nil, ";"); err != nil {
 				return err
 			}
 		}
@@ -86,13 +86,13 @@ func (r *scriptReader) simple(word string) error {
 		return r.raise()
 	case "assert":
 		r.at++
-		if err := r.expression(stepCondition, ";"); err != nil {
+		if err := r.expression(stepCondition, nil, ";"); err != nil {
 			return err
 		}
 		return r.expect(";")
 	case "perform":
 		r.at++
-		if err := r.expression(stepAssign, ";"); err != nil {
+		if err := r.expression(stepAssign, nil, ";"); err != nil {
 			return err
 		}
 		return r.expect(";")
@@ -101,8 +101,9 @@ func (r *scriptReader) simple(word string) error {
 		r.at++
 		return err
 	case "call":
+		start := r.at
 		text, err := r.until(";")
-		r.add(stepCall, text)
+		r.add(stepCall, text, r.mentioned(start)...)
 		r.at++
 		return err
 	case "select", "with", "insert", "update", "delete", "merge", "values", "table", "truncate":
@@ -140,9 +141,9 @@ func (r *scriptReader) assign() error {
 					depth--
 				}
 			}
-			r.subscript(r.text[start:r.tokens[r.at-1].start])
+			r.subscript(r.text[start:r.tokens[r.at-1].start], name)
 		case r.assignment():
-			if err := r.expression(stepAssign, ";"); err != nil {
+			if err := r.expression(stepAssign, []string{name}, ";"); err != nil {
 				return err
 			}
 			return r.expect(";")
@@ -153,22 +154,37 @@ func (r *scriptReader) assign() error {
 }
 
 // subscript is an index, or the bounds of a slice, in a target.
-func (r *scriptReader) subscript(text string) {
+func (r *scriptReader) subscript(text, target string) {
 	parts := []string{text}
 	if !strings.Contains(text, "::") { // a slice with a cast in it cannot be read
 		parts = strings.Split(text, ":")
 	}
 	for _, part := range parts {
 		if strings.TrimSpace(part) != "" {
-			r.add(stepAssign, "SELECT "+part)
+			r.add(stepAssign, "SELECT "+part, target)
 		}
 	}
+}
+
+// mentioned are the variables between start and here.
+func (r *scriptReader) mentioned(start int) []string {
+	var names []string
+	end := r.at
+	for r.at = start; r.at < end; {
+		name, err := r.name()
+		if err != nil {
+			r.at++
+		} else if r.script.variables[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (r *scriptReader) ifStatement() error {
 	for first := true; first || r.word("elsif", "elseif"); first = false {
 		r.at++
-		if err := r.expression(stepCondition, "then"); err != nil {
+		if err := r.expression(stepCondition, nil, "then"); err != nil {
 			return err
 		}
 		r.at++
@@ -187,12 +203,12 @@ func (r *scriptReader) ifStatement() error {
 func (r *scriptReader) caseStatement() error {
 	r.at++
 	if !r.word("when") {
-		if err := r.expression(stepCondition, "when"); err != nil {
+		if err := r.expression(stepCondition, nil, "when"); err != nil {
 			return err
 		}
 	}
 	for r.accept("when") {
-		if err := r.expression(stepCondition, "then"); err != nil {
+		if err := r.expression(stepCondition, nil, "then"); err != nil {
 			return err
 		}
 		r.at++
@@ -227,7 +243,8 @@ func (r *scriptReader) loop() error {
 // of a bound cursor.
 func (r *scriptReader) forStatement() error {
 	r.at++
-	if err := r.targets(); err != nil {
+	targets, err := r.targets()
+	if err != nil {
 		return err
 	}
 	if err := r.expect("in"); err != nil {
@@ -236,12 +253,13 @@ func (r *scriptReader) forStatement() error {
 	if r.word("execute") {
 		return errDynamic
 	}
-	if name := r.peek(0).word; r.script.cursors[name] {
+	if cursor := r.peek(0).word; r.script.cursors[cursor] != nil {
 		r.at++
+		r.add(stepAssign, "SELECT "+cursor, targets...)
 		if arguments, err := r.until("loop"); err != nil {
 			return err
 		} else if arguments != "" { // (a, b := c): the names are those of variables
-			r.add(stepAssign, "SELECT "+strings.ReplaceAll(arguments, ":=", "="))
+			r.add(stepAssign, "SELECT "+strings.ReplaceAll(arguments, ":=", "="), r.script.cursors[cursor]...)
 		}
 		return r.loop()
 	}
@@ -250,33 +268,39 @@ func (r *scriptReader) forStatement() error {
 	if err != nil {
 		return err
 	}
-	if !r.bounds(start) {
-		r.add(stepAssign, text)
+	if !r.bounds(start, targets) {
+		r.add(stepAssign, text, targets...)
 	}
 	return r.loop()
 }
 
 // targets reads the variables of a loop.
-func (r *scriptReader) targets() error {
+func (r *scriptReader) targets() ([]string, error) {
+	var names []string
 	for {
-		name, err := r.name()
+		name, err := r.target()
 		if err != nil {
-			return err
-		}
-		for r.accept(".") {
-			if _, err := r.name(); err != nil {
-				return err
-			}
+			return nil, err
 		}
 		r.script.variables[name], r.script.varying[name] = true, true
+		names = append(names, name)
 		if !r.accept(",") {
-			return nil
+			return names, nil
 		}
 	}
 }
 
+// target reads a variable, or a field of one, and returns the variable's name.
+func (r *scriptReader) target() (string, error) {
+	name, err := r.name()
+	for err == nil && r.accept(".") {
+		_, err = r.name()
+	}
+	return name, err
+}
+
 // bounds recognizes "[REVERSE] lower .. upper [BY step]" between start and here.
-func (r *scriptReader) bounds(start int) bool {
+func (r *scriptReader) bounds(start int, targets []string) bool {
 	from, parts, depth := start, []string(nil), 0
 	if r.tokens[start].word == "reverse" {
 		from++
@@ -302,7 +326,7 @@ func (r *scriptReader) bounds(start int) bool {
 		return false
 	}
 	for _, part := range append(parts, r.text[r.tokens[from].start:r.peek(0).start]) {
-		r.add(stepAssign, "SELECT "+part)
+		r.add(stepAssign, "SELECT "+part, targets...)
 	}
 	return true
 }
@@ -310,7 +334,8 @@ func (r *scriptReader) bounds(start int) bool {
 // foreach reads FOREACH target [SLICE n] IN ARRAY expression LOOP …
 func (r *scriptReader) foreach() error {
 	r.at++
-	if err := r.targets(); err != nil {
+	targets, err := r.targets()
+	if err != nil {
 		return err
 	}
 	if r.accept("slice") {
@@ -319,7 +344,7 @@ func (r *scriptReader) foreach() error {
 	if err := r.expect("in", "array"); err != nil {
 		return err
 	}
-	if err := r.expression(stepAssign, "loop"); err != nil {
+	if err := r.expression(stepAssign, targets, "loop"); err != nil {
 		return err
 	}
 	return r.loop()
@@ -344,7 +369,7 @@ func (r *scriptReader) returns() error {
 		return nil
 	}
 	r.script.bare = true
-	if err := r.expression(stepReturn, ";"); err != nil {
+	if err := r.expression(stepReturn, nil, ";"); err != nil {
 		return err
 	}
 	return r.expect(";")
@@ -357,7 +382,7 @@ func (r *scriptReader) raise() error {
 		return err
 	}
 	for r.accept(",") {
-		if err := r.expression(stepMessage, ",", "using", ";"); err != nil {
+		if err := r.expression(stepMessage, nil, ",", "using", ";"); err != nil {
 			return err
 		}
 	}
@@ -365,7 +390,7 @@ func (r *scriptReader) raise() error {
 		if _, err := r.name(); err != nil || !r.assignment() {
 			return errScript
 		}
-		if err := r.expression(stepMessage, ",", ";"); err != nil {
+		if err := r.expression(stepMessage, nil, ",", ";"); err != nil {
 			return err
 		}
 	}
@@ -380,7 +405,7 @@ func (r *scriptReader) sql() error {
 	}
 	end := r.at
 	text := []byte(r.text[r.tokens[start].start:r.tokens[end].start])
-	into := false
+	var targets []string
 	for i, depth := start, 0; i < end; i++ {
 		switch t := r.tokens[i]; {
 		case t.kind == tokenOpen:
@@ -388,11 +413,13 @@ func (r *scriptReader) sql() error {
 		case t.kind == tokenClose:
 			depth--
 		case t.word == "into" && r.tokens[max(i-1, start)].word != "insert" && r.tokens[max(i-1, start)].word != "merge":
-			if into || depth > 0 {
+			if targets != nil || depth > 0 {
 				return errScript
 			}
-			into = true
-			behind, err := r.intoTargets(i + 1)
+			r.at = i + 1
+			var err error
+			targets, err = r.intoTargets()
+			behind := r.at
 			if err != nil || behind > end {
 				return errScript
 			}
@@ -403,29 +430,22 @@ func (r *scriptReader) sql() error {
 		}
 	}
 	r.at = end
-	r.add(stepAssign, string(text))
+	r.add(stepAssign, string(text), targets...)
 	return r.expect(";")
 }
 
-// intoTargets reads the variables behind INTO and returns where they end.
-func (r *scriptReader) intoTargets(at int) (int, error) {
-	r.at = at
+// intoTargets reads the variables behind INTO.
+func (r *scriptReader) intoTargets() ([]string, error) {
 	r.accept("strict")
+	var names []string
 	for {
-		name, err := r.name()
-		if err != nil || !r.script.variables[name] {
-			return 0, errScript
+		name, err := r.target()
+		if err != nil || !r.script.variables[name] || r.symbol("[") {
+			return nil, errScript
 		}
-		for r.accept(".") {
-			if _, err := r.name(); err != nil {
-				return 0, err
-			}
-		}
-		if r.symbol("[") {
-			return 0, errScript
-		}
+		names = append(names, name)
 		if !r.accept(",") {
-			return r.at, nil
+			return names, nil
 		}
 	}
 }
