@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +39,13 @@ type routineFacts struct {
 	inner      []access.Statement
 	compared   []string
 	tags       []string
+	reads      reads
 	touches    bool
 	sleeps     bool
 	// result is what the result carries; columns the same for each column of it,
 	// nil where that is not known.
-	result  []string
-	columns [][]string
+	result  flow
+	columns []flow
 }
 
 // library is what the analyzers of one statement share while they read bodies.
@@ -105,7 +107,7 @@ func (a *analyzer) mayCall(call *pg.FuncCall, schema, name string) bool {
 		return false
 	}
 	for _, r := range found {
-		if a.routine(r, nil, false).opaque {
+		if a.routine(r, flow{}, false).opaque {
 			return false
 		}
 	}
@@ -122,19 +124,22 @@ type calling struct {
 	// followed: lineage came to it.
 	followed bool
 	// columns of the result, where there is one routine and they are known.
-	columns [][]string
+	columns []flow
 }
 
 // callRoutines takes over what the routines of a call do with arguments that carry
 // these tags, and returns what the result carries.
-func (a *analyzer) callRoutines(call *pg.FuncCall, c *calling, args []string) []string {
+func (a *analyzer) callRoutines(call *pg.FuncCall, c *calling, args flow) flow {
 	c.followed = true
 	perRow := slices.ContainsFunc(call.GetArgs(), func(n *pg.Node) bool { return !constantExpression(n) })
 	result := args
 	for _, r := range c.routines {
 		facts := a.routine(r, args, perRow)
 		a.absorb(facts)
-		result = catalog.Union(result, facts.result)
+		result = result.and(facts.result)
+		if len(facts.inner) > 0 {
+			a.written = a.written.and(args)
+		}
 		c.columns = facts.columns
 		if r.Set {
 			a.compare(PredicateOther, args) // told by the number of rows
@@ -179,6 +184,7 @@ func (a *analyzer) absorb(f *routineFacts) {
 	a.inner = append(a.inner, f.inner...)
 	a.compared = catalog.Union(a.compared, f.compared)
 	a.tags = catalog.Union(a.tags, f.tags)
+	a.add(reads{tested: f.reads.tested, written: f.reads.written})
 	a.out.Touches = a.out.Touches || f.touches
 	a.sleeps = a.sleeps || f.sleeps
 }
@@ -186,7 +192,7 @@ func (a *analyzer) absorb(f *routineFacts) {
 // routine returns what a call of a routine does with arguments that carry these
 // tags. perRow: the arguments differ from row to row, so that a comparison with
 // them in the body is one with generated values.
-func (a *analyzer) routine(r *catalog.Routine, args []string, perRow bool) *routineFacts {
+func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineFacts {
 	key := a.routineKey(r, args, perRow)
 	lib := a.shared()
 	if f := lib.facts[key]; f != nil {
@@ -216,7 +222,7 @@ func (a *analyzer) routine(r *catalog.Routine, args []string, perRow bool) *rout
 
 // remembered is for a routine that the statement itself calls. What its body calls
 // is read anew, so that the facts do not depend on what was read before.
-func (a *analyzer) remembered(key string, r *catalog.Routine, args []string, perRow bool) *routineFacts {
+func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow bool) *routineFacts {
 	compute := func() any {
 		inner := *a
 		inner.library = &library{facts: map[string]*routineFacts{}}
@@ -230,7 +236,7 @@ func (a *analyzer) remembered(key string, r *catalog.Routine, args []string, per
 }
 
 // open reads a routine. low: see read.
-func (a *analyzer) open(r *catalog.Routine, args []string, perRow bool) (facts *routineFacts, low int) {
+func (a *analyzer) open(r *catalog.Routine, args flow, perRow bool) (facts *routineFacts, low int) {
 	lib := a.shared()
 	lib.open = append(lib.open, r.OID)
 	facts, low = a.read(r, args, perRow)
@@ -246,9 +252,9 @@ func (a *analyzer) reached(at int) {
 	}
 }
 
-func (a *analyzer) routineKey(r *catalog.Routine, args []string, perRow bool) string {
+func (a *analyzer) routineKey(r *catalog.Routine, args flow, perRow bool) string {
 	return strings.Join([]string{
-		"routine", r.Signature(), strings.Join(args, ","), strconv.FormatBool(perRow),
+		"routine", r.Signature(), args.key(), strconv.FormatBool(perRow),
 		strconv.FormatBool(a.session.pathChanged), a.callerPath(r), strings.Join(sortedNames(a.trusted), ","),
 	}, "\x00")
 }
@@ -260,6 +266,16 @@ func (a *analyzer) callerPath(r *catalog.Routine) string {
 		return ""
 	}
 	return strings.Join(a.body.path, ",")
+}
+
+// key is a text that only flows that say the same have.
+func (f flow) key() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%t %t %q", f.opaque, f.many, f.tags)
+	for _, o := range f.sources {
+		fmt.Fprintf(&b, " %d.%d.%d", o.relation, o.number, o.how)
+	}
+	return b.String()
 }
 
 // sortedNames are the names of a set, in order.
@@ -322,9 +338,9 @@ func (a *analyzer) routineRow(n *pg.RangeFunction, s *source) {
 		return
 	}
 	for i := range columns {
-		columns[i].tags = s.rest
+		columns[i].flow = s.rest
 		if len(c.columns) == len(columns) {
-			columns[i].tags = c.columns[i]
+			columns[i].flow = c.columns[i].derived()
 		}
 	}
 	s.rowset = rowset{columns: columns}
@@ -336,9 +352,9 @@ func (a *analyzer) understoodProcedure(call *pg.FuncCall) bool {
 	if a.calls[call] == nil {
 		return false
 	}
-	tags := a.funcCall(call, env{})
+	result := a.funcCall(call, env{})
 	a.out.Kind = KindSelect
-	a.output(rowset{open: true, rest: tags})
+	a.output(rowset{open: true, rest: result})
 	return true
 }
 

@@ -21,7 +21,7 @@ type body struct {
 	variables, constants, plain map[string]bool
 	// vars is what each variable carries. A parameter is there under its name; one
 	// without a name, and any in SQL by its number, as "$1".
-	vars map[string][]string
+	vars map[string]flow
 	// named are the names of "$1" and so on.
 	named map[string]string
 	// slots are the variables that a statement holds as numbered parameters, see
@@ -29,7 +29,7 @@ type body struct {
 	slots []string
 	// implicit is what decided what runs, and so what any variable holds that is
 	// assigned to.
-	implicit []string
+	implicit flow
 	// row are NEW and OLD of a trigger or rule.
 	row *scope
 	// low: see reached.
@@ -39,13 +39,13 @@ type body struct {
 func newBody(r *catalog.Routine) *body {
 	return &body{
 		routine: r, low: math.MaxInt, variables: map[string]bool{}, constants: map[string]bool{}, plain: map[string]bool{},
-		vars: map[string][]string{}, named: map[string]string{},
+		vars: map[string]flow{}, named: map[string]string{},
 	}
 }
 
 // parameters makes the routine's parameters variables that carry args. perRow:
 // they differ from row to row.
-func (b *body) parameters(args []string, perRow bool) {
+func (b *body) parameters(args flow, perRow bool) {
 	number := 0
 	for _, arg := range b.routine.Arguments {
 		output := arg.Mode == 'o' || arg.Mode == 't'
@@ -68,7 +68,7 @@ func (b *body) parameters(args []string, perRow bool) {
 }
 
 // carries is what a variable carries.
-func (b *body) carries(name string) []string {
+func (b *body) carries(name string) flow {
 	if real := b.named[name]; real != "" {
 		name = real
 	}
@@ -76,11 +76,11 @@ func (b *body) carries(name string) []string {
 }
 
 // flow adds to what a variable carries.
-func (b *body) flow(name string, tags []string) {
+func (b *body) flow(name string, carried flow) {
 	if real := b.named[name]; real != "" {
 		name = real
 	}
-	b.vars[name] = catalog.Union(b.vars[name], tags)
+	b.vars[name] = b.vars[name].and(carried)
 }
 
 // slot is the number of a parameter that stands for a variable.
@@ -101,7 +101,7 @@ var plainVariables = []string{
 
 // read finds out what a routine does. low is the outermost routine being read that
 // it runs again, see reached.
-func (a *analyzer) read(r *catalog.Routine, args []string, perRow bool) (*routineFacts, int) {
+func (a *analyzer) read(r *catalog.Routine, args flow, perRow bool) (*routineFacts, int) {
 	b := newBody(r)
 	if a.body != nil {
 		b.path = a.body.path
@@ -123,11 +123,11 @@ func (a *analyzer) read(r *catalog.Routine, args []string, perRow bool) (*routin
 	if !understood {
 		return opaque, b.low
 	}
-	f.result = catalog.Union(f.result, args)
+	f.result = f.result.and(args.derived())
 	for i := range f.columns {
-		f.columns[i] = catalog.Union(f.columns[i], args)
+		f.columns[i] = f.columns[i].and(args.derived())
 	}
-	f.touches = f.touches || len(f.result) > 0
+	f.touches = f.touches || f.result.protected()
 	return f, b.low
 }
 
@@ -291,21 +291,21 @@ func (a *analyzer) runIn(b *body, n *pg.Node, f *routineFacts) (*Statement, bool
 	f.inner = append(f.inner, s.Inner...)
 	f.compared = catalog.Union(f.compared, s.PredicateTags)
 	f.tags = catalog.Union(f.tags, s.Tags)
+	f.reads.add(s.reads)
 	f.touches = f.touches || s.Touches
 	f.sleeps = f.sleeps || inner.sleeps
 	return s, true
 }
 
 // returned is what a statement's rows carry: per column, where that is known.
-func returned(s *Statement) (columns [][]string, all []string) {
-	all = s.Derived
+func returned(s *Statement) (columns []flow, all flow) {
 	if s.Outputs == nil {
-		return nil, all
+		return nil, s.reads.shown.and(flow{tags: s.Derived})
 	}
-	columns = make([][]string, 0, len(s.Outputs))
-	for _, o := range s.Outputs {
-		columns = append(columns, o.Tags)
-		all = catalog.Union(all, o.Tags)
+	columns = make([]flow, 0, len(s.origins))
+	for _, c := range s.origins {
+		columns = append(columns, c.flow)
+		all = all.and(c.flow)
 	}
 	return columns, all
 }
@@ -315,15 +315,15 @@ func (a *analyzer) resultOf(r *catalog.Routine, s *Statement, f *routineFacts) {
 	columns, all := returned(s)
 	width := len(a.resultColumns(r, ""))
 	if width == 0 || len(columns) != width {
-		columns = slices.Repeat([][]string{all}, width)
+		columns = slices.Repeat([]flow{all}, width)
 	}
 	for i := range columns {
 		if i < len(f.columns) {
-			columns[i] = catalog.Union(columns[i], f.columns[i])
+			columns[i] = columns[i].and(f.columns[i])
 		}
 	}
 	f.columns = columns
-	f.result = catalog.Union(f.result, all)
+	f.result = f.result.and(all)
 }
 
 // readDefaults reads the defaults of arguments that a call may leave out.
@@ -340,7 +340,7 @@ func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
 		if !ok {
 			return false
 		}
-		if _, all := returned(s); len(all) > 0 {
+		if _, all := returned(s); all.protected() {
 			return false // a default that reads protected values would flow on through the body
 		}
 	}
@@ -416,9 +416,24 @@ func (a *analyzer) flowOut(b *body, script *script, steps []parsedStep, f *routi
 
 // size grows with whatever flows anywhere.
 func (b *body) size() int {
-	n := len(b.implicit)
-	for _, tags := range b.vars {
-		n += len(tags)
+	n := b.implicit.size()
+	for _, f := range b.vars {
+		n += f.size()
+	}
+	return n
+}
+
+// size grows with whatever is added to a flow.
+func (f flow) size() int {
+	n := len(f.tags)
+	for _, o := range f.sources {
+		n += 1 + int(Opaque-o.how)
+	}
+	if f.opaque {
+		n++
+	}
+	if f.many { // the sources are gone
+		n += (maxSources + 1) * (1 + int(Opaque))
 	}
 	return n
 }
@@ -476,11 +491,11 @@ func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
 	case stepReturnQuery:
 		a.resultOf(b.routine, s, f)
 	case stepMessage:
-		f.touches = f.touches || len(all) > 0
+		f.touches = f.touches || all.protected()
 	case stepReturn:
-		f.result = catalog.Union(f.result, all)
+		f.result = f.result.and(all)
 	case stepCondition:
-		b.implicit = catalog.Union(b.implicit, all)
+		b.implicit = b.implicit.and(all.implicit())
 	default:
 		for i, name := range step.targets {
 			if len(step.targets) > 1 && len(columns) == len(step.targets) {
@@ -497,11 +512,11 @@ func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
 // are its columns.
 func (a *analyzer) scriptResult(b *body, script *script, f *routineFacts) {
 	width := len(a.resultColumns(b.routine, ""))
-	columns := slices.Repeat([][]string{f.result}, width)
+	columns := slices.Repeat([]flow{f.result}, width)
 	if !script.bare && b.routine.Set && len(f.columns) == width {
 		columns = f.columns // RETURN QUERY alone
 	}
-	f.result = catalog.Union(f.result, b.implicit)
+	f.result = f.result.and(b.implicit)
 	output := 0
 	for _, arg := range b.routine.Arguments {
 		if arg.Mode != 'o' && arg.Mode != 'b' && arg.Mode != 't' {
@@ -511,14 +526,14 @@ func (a *analyzer) scriptResult(b *body, script *script, f *routineFacts) {
 		if arg.Name == "" {
 			held = a.everything()
 		}
-		f.result = catalog.Union(f.result, held)
+		f.result = f.result.and(held)
 		if output < width {
-			columns[output] = catalog.Union(columns[output], held)
+			columns[output] = columns[output].and(held)
 		}
 		output++
 	}
 	for i := range columns {
-		columns[i] = catalog.Union(columns[i], b.implicit)
+		columns[i] = columns[i].and(b.implicit)
 	}
 	f.columns = columns
 }

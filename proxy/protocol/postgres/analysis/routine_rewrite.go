@@ -5,8 +5,6 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v5"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 func parameterName(number int) string { return "$" + strconv.Itoa(number) }
@@ -154,7 +152,7 @@ func (a *analyzer) variable(ref *pg.ColumnRef, names []string, e env) (found, bo
 	if !a.body.variables[name] {
 		name = names[1]
 	}
-	f := found{tags: a.body.carries(name)}
+	f := found{flow: a.body.carries(name)}
 	if !inSight(names, e) {
 		return f, true
 	}
@@ -164,7 +162,7 @@ func (a *analyzer) variable(ref *pg.ColumnRef, names []string, e env) (found, bo
 	} else {
 		column = a.qualified(ref, names, e)
 	}
-	f.tags = catalog.Union(f.tags, column.tags)
+	f.flow = f.and(column.flow)
 	return f, true
 }
 
@@ -190,9 +188,9 @@ func inSight(names []string, e env) bool {
 
 // carried is what a parameter of a statement carries: nothing that the database
 // holds, unless the statement is one of a body.
-func (a *analyzer) carried(p *pg.ParamRef) []string {
+func (a *analyzer) carried(p *pg.ParamRef) flow {
 	if a.body == nil {
-		return nil
+		return flow{}
 	}
 	at := int(p.GetNumber()) - 1
 	if at < 0 || at >= len(a.body.slots) {
