@@ -94,6 +94,11 @@ type analyzer struct {
 	made work
 	// steps bounds the work of one statement.
 	steps int
+	// body is the routine's body that the statement stands in; nil for a client's.
+	body *body
+	// calls are those of routines that are understood.
+	calls   map[*pg.FuncCall]*calling
+	library *library
 }
 
 // maxSteps bounds how many expressions are visited for one statement, fixpoints
@@ -122,7 +127,7 @@ func (a *analyzer) analyze(node *pg.Node) *Statement {
 
 // nested analyzes a statement inside this one, in the same state.
 func (a *analyzer) nested(node *pg.Node) *Statement {
-	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without}
+	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without, body: a.body, library: a.shared()}
 	return inner.analyze(node)
 }
 
@@ -134,6 +139,7 @@ func (a *analyzer) settle(found *inventory) {
 			a.uncertain = a.uncertain || a.out.Touches
 		}
 	}
+	a.unfollowed()
 	out := a.out
 	out.Touches = out.Touches || a.cat.AnyTagged() && (len(out.Derived) > 0 || a.runsUnknownCode())
 	if a.uncertain && out.Touches {

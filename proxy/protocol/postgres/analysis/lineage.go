@@ -23,6 +23,8 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return flow{}
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
+	case *pg.Node_ParamRef:
+		return a.carried(v.ParamRef)
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:
@@ -216,6 +218,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 		if args.protected() && name == "generate_series" {
 			a.feature(Inference, "generate_series() up to a protected value")
 		}
+	}
+	if c := a.calls[call]; c != nil {
+		return a.callRoutines(call, c, args)
 	}
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")

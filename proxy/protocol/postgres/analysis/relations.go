@@ -36,10 +36,10 @@ func (a *analyzer) resolve(schema, name string) candidates {
 		if r := a.cat.Lookup(schema, name); r != nil {
 			c.relations = []*catalog.Relation{r}
 		}
-	case a.session.pathChanged:
+	case a.session.pathChanged && a.ownPath() == nil:
 		c.relations = a.cat.Named(name)
 	default:
-		for _, s := range a.cat.SearchPath {
+		for _, s := range a.path() {
 			if r := a.cat.Lookup(s, name); r != nil {
 				c.relations = []*catalog.Relation{r}
 				break

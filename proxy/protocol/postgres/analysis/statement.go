@@ -62,7 +62,7 @@ func (a *analyzer) output(row rowset) {
 }
 
 func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {
-	row := a.query(n, env{})
+	row := a.query(n, a.outermost())
 	if into := intoClause(s); into != nil {
 		a.out.Kind = KindDDL
 		a.inner = append(a.inner, a.readFacts())
@@ -98,7 +98,7 @@ func intoClause(s *pg.SelectStmt) *pg.IntoClause {
 }
 
 func (a *analyzer) topModify(kind string, n *pg.Node) {
-	row := a.query(n, env{})
+	row := a.query(n, a.outermost())
 	a.out.Kind = kind
 	if last := len(a.inner) - 1; last >= 0 {
 		a.inner = a.inner[:last] // the statement's own
