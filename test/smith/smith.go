@@ -60,11 +60,9 @@ func smith(ctx context.Context, o options, out io.Writer) (_ *report, err error)
 		return nil, err
 	}
 	started := time.Now()
-	if err := f.run(ctx, program, o, out); err != nil {
-		return nil, err
-	}
-	if err := f.relay.Close(); err != nil { // no more answers come
-		return nil, err
+	err = f.run(ctx, program, o, out)
+	if closed := f.relay.Close(); closed != nil || err != nil && ctx.Err() == nil { // no more answers come
+		return nil, errors.Join(err, closed)
 	}
 	f.judge.finish()
 	f.report.duration, f.report.bytes = time.Since(started), f.relay.Bytes()
