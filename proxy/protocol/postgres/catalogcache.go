@@ -34,6 +34,7 @@ type catalogCache struct {
 	used   time.Time
 	probed time.Time
 	mark   string // the database's state at the last load, see catalog.Probe
+	quiet  string // the transactions that were under way before the last probe, see catalog.Transactions
 	reaper *time.Timer
 }
 
@@ -62,6 +63,17 @@ func (c *catalogCache) get(ctx context.Context, s *session.Session, changed bool
 		return c.now, nil
 	}
 	return c.load(ctx, s, changed)
+}
+
+// within returns the catalog as it was no longer ago than that; 0 means now.
+func (c *catalogCache) within(ctx context.Context, s *session.Session, ago time.Duration) (*catalog.Snapshot, error) {
+	since := time.Now().Add(-ago)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.usable() && c.probed.After(since) { // maybe by somebody who asked while this waited for the lock
+		return c.now, nil
+	}
+	return c.load(ctx, s, false)
 }
 
 // fresh returns the catalog as it is now, not as it was up to probeEvery ago, and
@@ -119,6 +131,14 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	c.used = time.Now()
 	asked := c.used
+	quiet, err := catalog.Transactions(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	if c.usable() && !changed && quiet == c.quiet { // nothing at all has been committed
+		c.probed = asked
+		return nil
+	}
 	mark, err := catalog.Probe(ctx, c.conn)
 	if err != nil {
 		return err
@@ -131,7 +151,7 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 		}
 		c.now, c.by, c.mark = next, by, mark
 	}
-	c.probed = asked
+	c.probed, c.quiet = asked, quiet
 	return nil
 }
 
@@ -154,7 +174,7 @@ func (c *catalogCache) connect(ctx context.Context, s *session.Session) error {
 		up.Conn.Close()
 		return upstreamError(c.dataSource, err)
 	}
-	c.conn = conn
+	c.conn, c.quiet = conn, "" // it may be another server's
 	if c.reaper == nil {
 		c.reaper = time.AfterFunc(idleCatalog, c.reap)
 	} else {

@@ -66,7 +66,7 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	go r.watchDrain(ctx, s.Draining(), drained)
 
 	server := make(chan error, 1)
-	go func() { server <- r.serverLoop() }()
+	go func() { server <- r.serverLoop(ctx) }()
 	err := r.clientLoop(ctx)
 	if err != nil {
 		r.interrupt()
@@ -193,12 +193,12 @@ func (r *relay) isOver() bool {
 }
 
 // serverLoop reads the server until it ends, and then ends the client.
-func (r *relay) serverLoop() error {
+func (r *relay) serverLoop(ctx context.Context) error {
 	buf := make([]byte, readSize)
 	for {
 		n, err := r.s.Server().Read(buf)
 		if n > 0 {
-			if ferr := r.fromServer(buf[:n]); ferr != nil {
+			if ferr := r.fromServer(ctx, buf[:n]); ferr != nil {
 				ferr = r.farewell(ferr)
 				r.interrupt()
 				return ferr
@@ -219,9 +219,15 @@ func (r *relay) serverLoop() error {
 	}
 }
 
-func (r *relay) fromServer(p []byte) error {
+func (r *relay) fromServer(ctx context.Context, p []byte) error {
 	r.mu.Lock()
 	err := r.core.FromServer(p)
+	for check := r.core.Check(); err == nil && check != nil; check = r.core.Check() {
+		r.mu.Unlock() // the client side goes on meanwhile
+		same := r.engine.unchanged(ctx, r.s, check)
+		r.mu.Lock()
+		err = r.core.Checked(same)
+	}
 	cancel := r.core.WantsCancel()
 	r.changed.Broadcast()
 	r.sendAway()

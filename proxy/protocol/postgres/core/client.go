@@ -206,7 +206,7 @@ func (c *Conn) parse(r *wire.Reader, body []byte) error {
 
 // question stops the client side until the driver has an answer.
 func (c *Conn) question(a *Ask) error {
-	a.Session = c.state()
+	a.Session = c.state(&a.used)
 	a.Stale, a.Backslash = c.stale, c.names.backslash
 	c.ask = a
 	return nil
@@ -377,7 +377,7 @@ func (c *Conn) bindEnd() error {
 	a.stmts = merged(of)
 	if b.complete() {
 		c.names.clock++
-		p := &portal{name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, born: c.names.clock}
+		p := &portal{name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, born: c.names.clock, catalog: c.catalog}
 		if old := c.names.portals[name]; old != nil {
 			old.end()
 		}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
@@ -46,6 +47,9 @@ type Conn struct {
 
 	names   names
 	catalog *catalog.Snapshot
+	check   *Check // what the server side waits for
+	held    []byte // of the server, behind that
+	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
 
 	skipping   bool // messages of the client are dropped up to Sync
 	sinceSync  bool // extended messages were forwarded since the last Sync
@@ -99,6 +103,7 @@ type Ask struct {
 	Session analysis.State
 
 	name    string // AskParse: the statement's name
+	used    used
 	forward []byte // the message
 	portal  *portal
 }
@@ -181,17 +186,23 @@ func (c *Conn) End() {
 	c.names.endTransaction()
 }
 
-// state is what the analyzer must know of this session.
-func (c *Conn) state() analysis.State {
+// state is what the analyzer must know of this session. used collects what it asks
+// for.
+func (c *Conn) state(used *used) analysis.State {
 	return analysis.State{
 		PathChanged: c.names.path,
 		Stale:       c.altered,
 		Unsettled:   c.changed,
 		Temp:        c.names.temp,
-		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.known(name)) },
+		Prepared: func(name string) []*analysis.Statement {
+			all := c.names.known(name)
+			used.prepared = append(used.prepared, all...)
+			return facts(all)
+		},
 		Cursor: func(name string) []*analysis.Statement {
-			out := facts(c.names.cursors[name])
-			return append(out, facts(c.names.behind(name))...)
+			all := slices.Concat(c.names.cursors[name], c.names.behind(name))
+			used.cursors = append(used.cursors, all...)
+			return facts(all)
 		},
 	}
 }

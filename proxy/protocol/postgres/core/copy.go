@@ -73,6 +73,11 @@ func (c *Conn) startCopyData() error {
 	if a == nil || a.copying == nil {
 		return broken("the server sent COPY data that nothing asked for")
 	}
+	if a.changed && !c.discarding {
+		if err := c.stop(a, definitionsChanged); err != nil {
+			return err
+		}
+	}
 	if c.discarding {
 		f.treat = drop
 		return nil

@@ -42,6 +42,7 @@ func (c *Conn) Answer(ans Answer) error {
 	if ans.Result != nil {
 		stmts = ans.Result.Statements
 	}
+	stmts = c.aged(a, stmts)
 	if c.uncertain {
 		stmts = c.suspect(stmts)
 	}
@@ -51,7 +52,7 @@ func (c *Conn) Answer(ans Answer) error {
 	case AskParse:
 		return c.forwardParse(a, ans.Exchange, stmts)
 	case AskExecute:
-		a.portal.stmts = either(stmts)
+		a.portal.stmts, a.portal.judged = either(stmts), c.judgedBy(a)
 		return c.forwardExecute(a.portal, ans.Exchange, a.forward)
 	default:
 		return c.forwardCall(a, ans.Exchange)
@@ -74,16 +75,19 @@ var kindOf = map[AskKind]byte{AskQuery: 'Q', AskParse: 'P', AskExecute: 'E', Ask
 
 func (c *Conn) forwardQuery(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
 	c.run(stmts)
-	c.owe.push(&answer{owed: owedQuery, exchange: x, stmts: stmts, times: c.begin(stmts)})
+	c.owe.push(&answer{owed: owedQuery, exchange: x, stmts: stmts, times: c.begin(stmts), judged: c.judgedBy(a)})
 	return c.ToServer.Append(x, a.forward)
 }
 
 func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
 	c.names.clock++
-	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock}
+	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock, catalog: c.catalog}
 	c.touch(stmts)
 	undo, did := c.names.parse(a.name, p)
-	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: undo, did: did})
+	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: undo, did: func() {
+		did()
+		c.doubt(p)
+	}})
 	return c.ToServer.Append(x, a.forward)
 }
 
@@ -101,7 +105,7 @@ func (c *Conn) forwardExecute(p *portal, x *session.Exchange, message []byte) er
 		}
 	}
 	c.run(stmts)
-	c.push(&answer{owed: owedExecute, exchange: x, stmts: stmts, times: c.begin(stmts), portal: p})
+	c.push(&answer{owed: owedExecute, exchange: x, stmts: stmts, times: c.begin(stmts), portal: p, judged: p.judged, checked: p.checked})
 	if err := c.ToServer.Append(x, message); err != nil || c.definers == 0 {
 		return err
 	}
@@ -152,7 +156,7 @@ func (c *Conn) begin(stmts []analysis.Statement) []int {
 			times = make([]int, len(stmts))
 		}
 		if times != nil {
-			times[i] = c.names.begin(&stmts[i])
+			times[i] = c.names.begin(&stmts[i], c.catalog)
 		}
 	}
 	return times

@@ -21,6 +21,10 @@ type prepared struct {
 	text  string // "" where only the facts are known, as of PREPARE and DECLARE
 	stmts []analysis.Statement
 	born  int // when it was made, by names.clock
+
+	catalog *catalog.Snapshot // by which the facts were found
+	settled bool              // the definitions were still those when the server had made it
+
 	group int // the pipeline group of its Parse; 0 = none
 
 	closing int // the pipeline group of a Close that the server has not answered; 0 = none
@@ -45,6 +49,10 @@ type portal struct {
 	// that this portal was made.
 	under   *portal
 	closing int // as of prepared
+
+	catalog *catalog.Snapshot // when it was bound
+	judged  judged            // at its first Execute
+	checked bool              // its rows may leave: the facts are of what the server runs
 }
 
 // text returns the statement as its client wrote it, for the recording.
@@ -301,7 +309,7 @@ func either(stmts []analysis.Statement) []analysis.Statement {
 // begin applies what a statement adds to the session's state. It is applied when
 // the statement is forwarded, and stays if the statement fails: what may be there
 // counts as there. It returns the statement's time, for confirm.
-func (n *names) begin(st *analysis.Statement) int {
+func (n *names) begin(st *analysis.Statement, cat *catalog.Snapshot) int {
 	n.clock++
 	for _, e := range st.Effects {
 		switch e.Kind {
@@ -310,9 +318,9 @@ func (n *names) begin(st *analysis.Statement) int {
 		case analysis.SetSetting:
 			n.backslash = n.backslash || e.Name == "standard_conforming_strings"
 		case analysis.PrepareName:
-			add(n.prepared, e, n.clock)
+			add(n.prepared, e, n.clock, cat)
 		case analysis.DeclareCursor:
-			add(n.cursors, e, n.clock)
+			add(n.cursors, e, n.clock, cat)
 		case analysis.CreateTemp:
 			n.temp[e.Name] = true
 		case analysis.DropName:
@@ -322,9 +330,9 @@ func (n *names) begin(st *analysis.Statement) int {
 	return n.clock
 }
 
-func add(to map[string][]*prepared, e analysis.Effect, born int) {
+func add(to map[string][]*prepared, e analysis.Effect, born int, cat *catalog.Snapshot) {
 	if e.Statement != nil {
-		to[e.Name] = append(to[e.Name], &prepared{stmts: []analysis.Statement{*e.Statement}, born: born})
+		to[e.Name] = append(to[e.Name], &prepared{stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat})
 	}
 }
 

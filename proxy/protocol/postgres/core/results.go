@@ -94,6 +94,7 @@ func (c *Conn) confirm(a *answer) {
 	}
 	if a.times != nil {
 		c.names.confirm(st, a.times[a.index], a.portal)
+		c.doubtMade(a.times[a.index])
 	}
 	if defines(st) {
 		c.definers = max(0, c.definers-1)

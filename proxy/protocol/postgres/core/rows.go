@@ -30,6 +30,9 @@ func (c *Conn) planOf() (*answer, *rowPlan, error) {
 			return nil, nil, broken("rows of a masked statement came without their description")
 		}
 	}
+	if a.changed && !c.discarding {
+		return a, a.plan, c.stop(a, definitionsChanged)
+	}
 	return a, a.plan, nil
 }
 

@@ -12,7 +12,15 @@ const maxServerMessage = 16 << 20
 // FromServer takes bytes of the server; all of them are used. An error ends the
 // connection.
 func (c *Conn) FromServer(p []byte) error {
+	if c.check != nil {
+		c.held = append(c.held, p...)
+		return nil
+	}
 	for len(p) > 0 {
+		if !c.server.inside() && c.mustCheck(p[0]) {
+			c.held = append(c.held, p...)
+			return nil
+		}
 		used, err := c.serverStep(p)
 		if err != nil {
 			return err

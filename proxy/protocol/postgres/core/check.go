@@ -1,0 +1,199 @@
+package core
+
+import (
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+)
+
+// A statement is judged by a catalog that may be some seconds old, and between
+// that and its execution another session may give its names to other columns. So
+// before the first row, piece of COPY data, error or notice of it leaves, the core
+// stops and has the driver look whether the definitions are still those of that
+// catalog. That is late enough: when a server begins to answer, it has long looked
+// up and locked every relation that the statement names.
+
+// Check is a question to the driver: are the definitions by which a statement was
+// judged those by which the server runs it? The server side stands still until it
+// is answered by Checked.
+type Check struct {
+	// Exact asks for how the definitions are now. Otherwise a moment ago is good
+	// enough: every column that is shown is a plain column of a table, which keeps
+	// its number whatever it is called.
+	Exact bool
+	// Catalog, Text and Session are what the statement was judged by; Statements
+	// what was found. Text is empty where that followed from names of the session.
+	Catalog    *catalog.Snapshot
+	Text       string
+	Session    analysis.State
+	Statements []analysis.Statement
+}
+
+// judged is by what a statement was judged.
+type judged struct {
+	text    string
+	session analysis.State
+	catalog *catalog.Snapshot
+}
+
+// used are statements of the session's names that facts were made of.
+type used struct{ prepared, cursors []*prepared }
+
+// definitionsChanged is what a client is told in place of rows that were judged by
+// definitions that are no more.
+var definitionsChanged = &wire.Error{
+	Severity: "ERROR", Code: "40001",
+	Message: "tidewaiter: the result was dropped, because definitions of the database changed while the statement was decided",
+	Hint:    "Try again.",
+}
+
+// judgedBy returns by what a question was judged; without the text where the facts
+// are those of names.
+func (c *Conn) judgedBy(a *Ask) judged {
+	j := judged{session: a.Session, catalog: c.catalog}
+	if len(a.used.prepared)+len(a.used.cursors) == 0 && len(a.May) < 2 {
+		j.text = a.Text
+	}
+	return j
+}
+
+// Check returns what the server side waits for, or nil.
+func (c *Conn) Check() *Check { return c.check }
+
+// Checked is the driver's answer to Check.
+func (c *Conn) Checked(same bool) error {
+	a, exact := c.owe.head(), c.check.Exact
+	c.check = nil
+	if same {
+		a.checked = true
+		if a.portal != nil {
+			a.portal.checked = true
+		}
+		if exact {
+			c.settle(a.judged.catalog)
+		}
+	} else {
+		a.changed, c.stale, c.touched = true, true, true
+	}
+	p := c.held
+	c.held = nil
+	return c.FromServer(p)
+}
+
+// mustCheck reports whether a message of this kind, which the server has begun to
+// send, may only go on after a check, and asks for that.
+func (c *Conn) mustCheck(kind byte) bool {
+	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !c.catalog.AnyTagged() {
+		return false
+	}
+	a := c.skipMaybe()
+	if a == nil || a.exchange == nil || a.poison != nil || a.checked || a.changed || a.owed != owedQuery && a.owed != owedExecute {
+		return false
+	}
+	if (kind == 'E' || kind == 'N') && c.touched || !reads(a.statement()) {
+		return false
+	}
+	exact := true
+	if kind == 'D' {
+		shown, steady := c.shows(a)
+		if !shown {
+			return false
+		}
+		exact = !steady
+	}
+	j := a.judged
+	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts}
+	return true
+}
+
+// reads reports whether anything of a database can be in what a statement returns.
+func reads(st *analysis.Statement) bool {
+	return st == nil || st.Kind != analysis.KindSelect || st.Touches || len(st.Inner)+len(st.Resources)+len(st.Functions)+len(st.Features) > 0
+}
+
+// shows reports whether a result has a column that is not masked, and whether all
+// of these are plain columns of tables, which no DDL gives another meaning.
+func (c *Conn) shows(a *answer) (shown, steady bool) {
+	var fields []wire.Field
+	switch {
+	case a.plan != nil:
+		fields = a.plan.fields
+	case a.portal != nil && a.portal.described:
+		fields = a.portal.fields
+	default:
+		return true, false
+	}
+	steady = true
+	for i, f := range fields {
+		if a.plan != nil && i < len(a.plan.masks) && a.plan.masks[i] != nil {
+			continue
+		}
+		shown = true
+		relation := c.catalog.Relation(f.Relation)
+		_, known := c.catalog.Origin(f.Relation, f.Attr)
+		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r'
+	}
+	return shown, steady
+}
+
+// doubt notes a statement that the server has made by now, of whose meaning it is
+// not yet known whether it is that of the catalog.
+func (c *Conn) doubt(p *prepared) {
+	const most = 1_000 // above it, the oldest stay in doubt for good
+	if len(c.unsure) < most {
+		c.unsure = append(c.unsure, p)
+	}
+}
+
+// doubtMade does so with what PREPARE and DECLARE made at that time.
+func (c *Conn) doubtMade(when int) {
+	for _, all := range []map[string][]*prepared{c.names.prepared, c.names.cursors} {
+		for _, named := range all {
+			for _, p := range named {
+				if p.born == when && p.text == "" {
+					c.doubt(p)
+				}
+			}
+		}
+	}
+}
+
+// settle notes that the definitions are still those of a catalog: what was made
+// under it means what its facts say.
+func (c *Conn) settle(cat *catalog.Snapshot) {
+	for _, p := range c.unsure {
+		p.settled = p.settled || p.catalog == cat
+	}
+	c.unsure = c.unsure[:0]
+}
+
+// aged adds, to facts of a statement that the server may have planned under an
+// older catalog, what they were then: it plans anew only if something happens to
+// the relations that it had found, so that a table which now comes first in the
+// path is not seen. Where the facts of then are not certain, or are not all that
+// may hold, every output of unknown origin may be tagged.
+func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
+	if !c.catalog.AnyTagged() {
+		return stmts
+	}
+	doubtful := a.portal != nil && a.portal.catalog != c.catalog && a.portal.catalog != nil
+	for _, p := range a.used.prepared {
+		doubtful = doubtful || p.catalog != c.catalog
+	}
+	for _, p := range a.used.cursors {
+		doubtful = doubtful || p.catalog != c.catalog && !p.settled
+	}
+	for _, p := range a.May {
+		switch {
+		case p.catalog == c.catalog:
+		case p.settled && p.text != "":
+			stmts = append(stmts[:len(stmts):len(stmts)], p.stmts...)
+		case p.text != "" || !p.settled:
+			doubtful = true
+		}
+	}
+	if doubtful {
+		return c.suspect(stmts)
+	}
+	return stmts
+}

@@ -1,0 +1,20 @@
+-- What every scene begins with. Values that hold Zq7XkWv are protected wherever they end up; the others may be seen.
+DROP SCHEMA IF EXISTS early, app, late CASCADE;
+CREATE SCHEMA early;
+CREATE SCHEMA app;
+CREATE SCHEMA late;
+CREATE TABLE app.customers (id int PRIMARY KEY, name text, ssn text, notes text);
+INSERT INTO app.customers SELECT i, 'Name ' || i, 'Zq7XkWv-' || i, 'note ' || i FROM generate_series(1, 5) i;
+CREATE TABLE app.plain (id int PRIMARY KEY, name text, ssn text, notes text);
+INSERT INTO app.plain SELECT i, 'Other ' || i, 'none-' || i, 'note ' || i FROM generate_series(1, 5) i;
+CREATE VIEW app.shown AS SELECT id, name AS x FROM app.plain;
+CREATE VIEW app.over AS SELECT id, x AS y FROM app.shown;
+CREATE MATERIALIZED VIEW app.kept AS SELECT id, x FROM app.shown;
+CREATE FUNCTION app.told(i int) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM app.plain WHERE id = i';
+CREATE TABLE app.parted (id int, name text, ssn text) PARTITION BY LIST (id);
+CREATE TABLE app.part (ssn text, id int, name text);
+INSERT INTO app.part VALUES ('Zq7XkWv-part', 1, 'Part');
+CREATE TABLE app.heir (id int NOT NULL, name text, ssn text, notes text);
+INSERT INTO app.heir VALUES (9, 'Heir', 'Zq7XkWv-heir', 'n');
+CREATE DOMAIN app.short AS text;
+CREATE TYPE app.pair AS (a text, b text);
