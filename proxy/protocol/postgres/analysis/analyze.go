@@ -68,8 +68,9 @@ type analyzer struct {
 	functions map[string]bool
 	tags      []string // read into the output or written elsewhere
 	compared  []string // tags of columns in predicates
-	kinds     map[string]bool
-	inner     []access.Statement
+	reads
+	kinds map[string]bool
+	inner []access.Statement
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
@@ -154,6 +155,9 @@ func (a *analyzer) settle(found *inventory) {
 	for _, r := range a.resources {
 		out.Resources = append(out.Resources, *r)
 	}
+	a.shown.opaque = a.shown.opaque || a.uncertain || a.opaque
+	out.reads = a.reads
+	out.Reads = Reads{Output: a.sources(a.shown), Predicate: a.sources(a.tested), Write: a.sources(a.written)}
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {
