@@ -122,6 +122,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		merged := column{name: c.name, flow: c.and(row.rest)}
 		if i < len(right.columns) {
 			merged.flow = merged.and(right.columns[i].flow)
+			if merged.protected() && !row.rest.protected() {
+				merged.made = &made{arms: []column{c, right.columns[i]}}
+			}
 		}
 		row.columns = append(row.columns, merged)
 	}
@@ -181,6 +184,9 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
 			row.expand(rowset{open: true, rest: c.flow}) // (row).*
 			continue
+		}
+		if c.protected() && !c.plain {
+			c.made = madeBy(t.GetVal(), e)
 		}
 		row.columns = append(row.columns, c)
 	}
@@ -285,6 +291,7 @@ func grown(before, now rowset) rowset {
 			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
 		}
 		now.columns[i].plain = false // RowDescription attests nothing through a recursion
+		now.columns[i].made = nil
 	}
 	return now
 }
