@@ -34,6 +34,8 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return flow{}
 	case *pg.Node_BoolExpr, *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
 		return a.parts(n, e).implicit()
+	case *pg.Node_GroupingFunc: // which columns are grouped, not their values
+		return flow{}
 	case *pg.Node_CaseExpr:
 		return a.choice(v.CaseExpr, e)
 	case *pg.Node_CoalesceExpr:
@@ -146,6 +148,14 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 // field notation.
 func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 	all := a.parts(n, e).derived()
+	if first := x.GetIndirection(); len(first) > 0 {
+		if f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e); ok {
+			all = f
+			if len(first) > 1 {
+				all = f.derived()
+			}
+		}
+	}
 	for _, part := range x.GetIndirection() {
 		name := part.GetString_().GetSval()
 		if all.protected() && a.isSink(name) {
@@ -186,20 +196,21 @@ func isRemainder(x *pg.A_Expr) bool {
 // of them; everything, where nobody knows what the function reads.
 func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	schema, name := funcName(call)
+	a.made.call(call, name)
+	if f, ok := a.columnCalled(call, name, e); ok {
+		return f
+	}
 	args := a.flowOfAll(call.GetArgs(), e).derived()
 	if order := a.order(call.GetAggOrder(), e); call.GetAggWithinGroup() {
 		args = args.and(order.derived()) // percentile_disc() and mode() return what they order
 	} else {
 		args = args.and(order.implicit())
 	}
-	a.predicate(call.GetAggFilter(), e)
-	if over := call.GetOver(); over != nil {
-		window := a.window(over, e)
-		if over.GetName() != "" || over.GetRefname() != "" {
-			window = window.and(e.windows)
-		}
-		args = args.and(window.implicit())
+	if call.GetAggDistinct() && args.mixed && args.protected() {
+		a.feature(Inference, madeUp)
 	}
+	chosen := a.chosenBy(call, e)
+	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
 	}
@@ -207,7 +218,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 		a.launder(name + "() with a protected value")
 	}
 	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
-		return flow{}
+		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
 		return args
@@ -216,6 +227,23 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 		return a.everything()
 	}
 	return args
+}
+
+// chosenBy is what decides over which rows a call computes its result: its FILTER,
+// and the partition and order of its window.
+func (a *analyzer) chosenBy(call *pg.FuncCall, e env) flow {
+	var chosen flow
+	if filter := call.GetAggFilter(); filter != nil {
+		a.predicate(filter, e)
+		chosen = a.flowOf(filter, e)
+	}
+	if over := call.GetOver(); over != nil {
+		chosen = chosen.and(a.window(over, e))
+		if over.GetName() != "" || over.GetRefname() != "" {
+			chosen = chosen.and(e.windows)
+		}
+	}
+	return chosen.implicit()
 }
 
 // runsText reports whether a function, harmless otherwise, runs a query text in
@@ -237,7 +265,7 @@ func (a *analyzer) isSink(name string) bool {
 // is given. Anything but a plain column could hold a condition, and
 // count(CASE WHEN …) would answer it.
 func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
-	if a.cat.UserFunction(name) || call.GetOver() != nil || functions.Builtin(name) != functions.Declassify {
+	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
 	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])

@@ -24,6 +24,8 @@ type column struct {
 	generated bool
 	// made, of a column of a query that may carry tags: nil = not known.
 	made *made
+	// null: it is NULL in every row.
+	null bool
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -73,6 +75,8 @@ type source struct {
 	schema string
 	// real is the name of the relation itself, where it is one.
 	real string
+	// scalar: the whole of it is a value, not a row: a function that returns one.
+	scalar bool
 	rowset
 }
 

@@ -97,7 +97,7 @@ func onlyColumn(items []*source, name string) *column {
 // wholeRow is the row of a FROM item as one value. Whether JSON made of it has the
 // names of the relation or those of an alias's list depends on the server's version.
 func (s *shaper) wholeRow(item *source) *Shape {
-	if item.open || len(item.columns) == 0 {
+	if item.open || item.scalar || len(item.columns) == 0 {
 		return nil
 	}
 	row := &Shape{Kind: ShapeRow}
@@ -158,7 +158,7 @@ func (s *shaper) part(x *pg.A_Indirection, e env) *Shape {
 		}
 		switch {
 		case step.GetString_() != nil:
-			shape = s.fieldOf(shape, step.GetString_().GetSval())
+			shape = s.fieldNamed(shape, step.GetString_().GetSval())
 		case step.GetAIndices() != nil:
 			shape = subscript(shape, step.GetAIndices())
 		default:
@@ -168,7 +168,7 @@ func (s *shaper) part(x *pg.A_Indirection, e env) *Shape {
 	return shape
 }
 
-func (s *shaper) fieldOf(row *Shape, name string) *Shape {
+func (s *shaper) fieldNamed(row *Shape, name string) *Shape {
 	if row.Kind != ShapeRow || s.fieldCall(name) {
 		return nil
 	}
