@@ -122,6 +122,8 @@ var pseudoArrays = map[uint32]uint32{2287: oidRecord, 1263: 2275}
 // Object identifiers that the code refers to.
 const (
 	oidText     = 25
+	oidJSON     = 114
+	oidJSONB    = 3802
 	oidRecord   = 2249
 	oidAnyArray = 2277
 )

@@ -37,6 +37,7 @@ type CopyColumn struct {
 	TypeOID uint32
 	Tags    []string
 	Derived bool
+	Shape   *Shape // see Output
 }
 
 func (a *analyzer) copyStmt(s *pg.CopyStmt) {
@@ -77,7 +78,7 @@ func (a *analyzer) copyQuery(n *pg.Node, data *Copy) {
 	}
 	a.out.Derived, a.out.Outputs = inner.Derived, inner.Outputs
 	for i, o := range inner.Outputs {
-		c := CopyColumn{Name: o.Name, Tags: o.Tags, Derived: o.Derived}
+		c := CopyColumn{Name: o.Name, Tags: o.Tags, Derived: o.Derived, Shape: o.Shape}
 		if i < len(inner.origins) && !o.Derived {
 			c.RelOID, c.Num, c.TypeOID = inner.origins[i].relation, inner.origins[i].number, inner.origins[i].typeOID
 		}

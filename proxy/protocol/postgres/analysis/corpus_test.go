@@ -133,6 +133,9 @@ func outputs(b *strings.Builder, outputs []analysis.Output) {
 		if o.Derived {
 			how = "derived"
 		}
+		if o.Shape != nil {
+			how = "shape " + shapeText(o.Shape)
+		}
 		fmt.Fprintf(b, "  output %s %s %s from %s\n", o.Name, how, strings.Join(o.Tags, " "), from(o.Sources))
 	}
 }

@@ -219,7 +219,7 @@ func usingColumn(kind pg.JoinType, left, right column, both flow) column {
 	case kind == pg.JoinType_JOIN_RIGHT:
 		c = right
 	}
-	c.flow = both
+	c.flow, c.made = both, nil // what it is equal to counts, too
 	return c
 }
 
@@ -241,7 +241,7 @@ func named(r rowset, name string) column {
 		}
 	}
 	if r.open {
-		c.flow = c.and(r.rest)
+		c.flow, c.made = c.and(r.rest), nil
 	}
 	return c
 }

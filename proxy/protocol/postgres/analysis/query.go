@@ -132,6 +132,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		}
 		merged := column{name: c.name, flow: c.and(other)}
 		merged.mixed = merged.mixed || mixed
+		if aligned && merged.protected() && (s.GetOp() != pg.SetOperation_SETOP_EXCEPT || !other.protected()) {
+			merged.made = &made{arms: []column{c, right.columns[i]}}
+		}
 		row.columns = append(row.columns, merged)
 	}
 	switch {
@@ -233,6 +236,9 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
 			row.expand(a.rowExpanded(t.GetVal().GetAIndirection(), c.flow, e)) // (row).*
 			continue
+		}
+		if c.protected() && !c.plain {
+			c.made = madeBy(t.GetVal(), e)
 		}
 		row.columns = append(row.columns, c)
 	}

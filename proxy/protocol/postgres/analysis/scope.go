@@ -22,6 +22,8 @@ type column struct {
 	number    int16
 	typeOID   uint32
 	generated bool
+	// made, of a column of a query that may carry tags: nil = not known.
+	made *made
 	// null: it is NULL in every row.
 	null bool
 }

@@ -59,6 +59,7 @@ func (a *analyzer) output(row rowset) {
 	for _, c := range row.columns {
 		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain, Sources: a.sources(c.flow)})
 	}
+	a.shapes(row)
 }
 
 func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {

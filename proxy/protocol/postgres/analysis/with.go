@@ -142,6 +142,7 @@ func grown(before, now rowset) rowset {
 			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
 		}
 		now.columns[i].plain = false // RowDescription attests nothing through a recursion
+		now.columns[i].made = nil
 	}
 	return now
 }

@@ -30,13 +30,16 @@ func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]a
 	cols := make([]mask.Masker, columns)
 	any := false
 	for i := range cols {
-		tags, derived, typeOID := st.Derived, true, uint32(0)
+		tags, derived, typeOID, shape := st.Derived, true, uint32(0), (*analysis.Shape)(nil)
 		if len(cp.Columns) == columns {
 			col := &cp.Columns[i]
-			tags, derived, typeOID = col.Tags, col.Derived, col.TypeOID
+			tags, derived, typeOID, shape = col.Tags, col.Derived, col.TypeOID, col.Shape
 		}
 		if len(tags) > 0 {
 			cols[i] = c.masker(tags, derived, typeOID, *masks)
+			if shape != nil && cols[i] != nil {
+				cols[i] = c.structured(shape, nil, *masks)
+			}
 			any = any || cols[i] != nil
 		}
 	}

@@ -53,7 +53,11 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		if st == nil || !st.Touches {
 			p.disagrees, p.suspect, p.suspectRelation = true, f.Name, f.Relation
 		}
-		if m := c.masker(tags, derived, f.Type, d.Masks); m != nil {
+		m := c.masker(tags, derived, f.Type, d.Masks)
+		if s := ColumnShape(c.catalog, st, i, len(fields), f); s != nil && m != nil {
+			m = c.structured(s, c.typeOrUnknown(f.Type), d.Masks)
+		}
+		if m != nil {
 			p.masks[i], p.masking = m, true
 			p.full[i] = mask.Full(c.maskType(f.Type, 0), mask.Spec{})
 		}
@@ -87,15 +91,24 @@ func ColumnTags(cat *catalog.Snapshot, st *analysis.Statement, i, columns int, f
 	return tags, false
 }
 
-// masker returns the masker for a value that carries tags: the strictest of what
-// policy says for each of them. nil shows the value.
-func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[string]access.Mask) mask.Masker {
+// strictest is the strictest of what policy says for each of several tags.
+func (c *Conn) strictest(tags []string, masks map[string]access.Mask) mask.Spec {
+	if len(tags) == 0 {
+		return mask.Spec{}
+	}
 	spec := c.maskSpec(masks[tags[0]])
 	for _, t := range tags[1:] {
 		if other := c.maskSpec(masks[t]); mask.Stricter(spec.Strategy, other.Strategy) != spec.Strategy {
 			spec = other
 		}
 	}
+	return spec
+}
+
+// masker returns the masker for a value that carries tags: the strictest of what
+// policy says for each of them. nil shows the value.
+func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[string]access.Mask) mask.Masker {
+	spec := c.strictest(tags, masks)
 	if spec.Strategy == mask.Reveal {
 		return nil
 	}
@@ -104,6 +117,14 @@ func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[str
 		return mask.Full(t, spec)
 	}
 	return mask.New(t, spec)
+}
+
+// typeOrUnknown is maskType, with a type that nothing fits for one that is not known.
+func (c *Conn) typeOrUnknown(oid uint32) *mask.Type {
+	if t := c.maskType(oid, 0); t != nil {
+		return t
+	}
+	return &mask.Type{OID: oid}
 }
 
 // maskType describes a type to the maskers; nil where it is not known.
