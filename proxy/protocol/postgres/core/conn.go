@@ -86,6 +86,9 @@ type Ask struct {
 	// Text of the statement, and what is bound to its parameters.
 	Text       string
 	Parameters []access.Value
+	// Bound is equal for equal parameters, as a number that nobody outside of this
+	// process can tell anything from. 0: nothing is bound.
+	Bound uint64
 	// May lists what an AskExecute may run: mostly one.
 	May []*prepared
 	// Function is the OID of a FunctionCall.
@@ -191,7 +194,7 @@ func (c *Conn) state() analysis.State {
 		Prepared:    func(name string) []*analysis.Statement { return facts(c.names.known(name)) },
 		Cursor: func(name string) []*analysis.Statement {
 			out := facts(c.names.cursors[name])
-			return append(out, facts(c.names.behind(name))...)
+			return append(out, c.names.asked(name)...)
 		},
 	}
 }
