@@ -22,6 +22,7 @@ import (
 func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, secrets *credential.Store, clientset kubernetes.Interface) error {
 	writer := session.NewWriter(session.Options{
 		Client: mgr.GetClient(), Replica: o.Replica, Log: o.Log.WithName("sessions"), Registerer: o.Registerer,
+		Events: mgr.GetEventRecorder(session.FieldOwner),
 	})
 	options := distribute.Options{
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,

@@ -134,6 +134,12 @@ type SessionStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bytes int64 `json:"bytes"`
 
+	// alarms are results dropped because the database attested a classified column that the statement did not show: the
+	// catalog was out of date, or a statement was not understood as it should have been. Each deserves a look.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Alarms int64 `json:"alarms,omitempty"`
+
 	// lastActivity is when the latest statement was decided.
 	// +optional
 	LastActivity *metav1.Time `json:"lastActivity,omitempty"`

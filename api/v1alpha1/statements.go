@@ -89,7 +89,8 @@ const (
 	// FeatureSecretCatalog reads catalogs that hold secrets or values: pg_authid, pg_shadow, pg_statistic, pg_stats,
 	// pg_user_mappings, pg_subscription, and the query texts of others.
 	FeatureSecretCatalog StatementClass = "SecretCatalog"
-	// FeatureLock takes a lock by name: LOCK TABLE stronger than ACCESS SHARE, advisory locks computed from data.
+	// FeatureLock takes a lock by name: LOCK TABLE stronger than ACCESS SHARE. Advisory locks are free, unless computed from
+	// protected values, which is Laundering.
 	FeatureLock StatementClass = "Lock"
 	// FeatureServerControl acts on the server or on others' sessions: pg_terminate_backend, pg_reload_conf, ALTER
 	// SYSTEM, CHECKPOINT.

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/client-go/tools/events"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -65,6 +66,31 @@ func TestReportsAndRecordingsShowInTheSession(t *testing.T) {
 	file, _ := strings.CutPrefix(st.Recording, "file://")
 	if got, err := os.ReadFile(file); err != nil || string(got) != "recording" {
 		t.Errorf("recording %q: %q, %v", st.Recording, got, err)
+	}
+}
+
+// An alarm is written at once, although numbers wait for their turn, and an event says so.
+func TestAnAlarmShowsInTheSessionAndAsAnEvent(t *testing.T) {
+	told := events.NewFakeRecorder(8)
+	s := start(t, func(_ *Options, o *session.Options) { o.Refresh, o.Events = time.Hour, told }).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	c.snapshot(true)
+	eventually(t, "the Session", func() bool { return s.session(t, "report", "orders").Status.Revision > 0 })
+	c.report(&sidecarv1alpha1.Report{DataSource: s.data + "/orders", Statements: 3, Alarms: 2})
+	eventually(t, "the alarm", func() bool { return s.session(t, "report", "orders").Status.Alarms == 2 })
+	select {
+	case got := <-told.Events:
+		if !strings.Contains(got, "Warning AttestationDisagreed 2 results were dropped") {
+			t.Errorf("event %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no event")
+	}
+	c.report(&sidecarv1alpha1.Report{DataSource: s.data + "/orders", Statements: 4, Alarms: 2})
+	select {
+	case got := <-told.Events:
+		t.Errorf("the same alarms are told again: %q", got)
+	case <-time.After(500 * time.Millisecond):
 	}
 }
 

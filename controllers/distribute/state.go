@@ -28,6 +28,7 @@ func statusOf(l *ledger, name types.NamespacedName, s seen) v1alpha1.SessionStat
 		st.Connections, st.Statements, st.Denied = count(r.GetConnections()), count(r.GetStatements()), count(r.GetDenied())
 		st.Held, st.Masked = count(r.GetHeld()), count(r.GetMaskedValues())
 		st.Rows, st.Bytes = count(r.GetRows()), count(r.GetBytes())
+		st.Alarms = count(r.GetAlarms())
 		if at := r.GetLastActivity(); at.IsValid() && at.GetSeconds() > 0 {
 			t := metav1.NewTime(at.AsTime().Truncate(1e9)) // as it is stored
 			st.LastActivity = &t

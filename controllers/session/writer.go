@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -31,6 +32,8 @@ type Options struct {
 	Refresh time.Duration
 	// Grace is how long a sidecar may be without a stream before it is Lost: 15 s.
 	Grace time.Duration
+	// Events gets a warning for each Session with new alarms; nil: nobody is told.
+	Events events.EventRecorder
 	// Log gets what fails.
 	Log logr.Logger
 	// Registerer gets the metrics.
@@ -290,6 +293,7 @@ func (w *Writer) done(j job, out outcome) {
 		return
 	}
 	e.name, e.failures, e.notBefore = out.name, 0, time.Time{}
+	w.alarm(e, j.status.Alarms)
 	e.written, e.writtenAt, e.checkedAt = &j.status, now, now
 	if e.leaving && equality.Semantic.DeepEqual(e.wanted, j.status) {
 		w.drop(e)

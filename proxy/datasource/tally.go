@@ -18,6 +18,7 @@ type Totals struct {
 	Masked     int64 // values
 	Rows       int64 // that reached clients
 	Bytes      int64 // of results that reached clients
+	Alarms     int64 // results dropped because the server contradicted the analysis
 	Last       time.Time
 }
 
@@ -31,6 +32,7 @@ func (t *Totals) Add(o Totals) {
 	t.Masked += o.Masked
 	t.Rows += o.Rows
 	t.Bytes += o.Bytes
+	t.Alarms += o.Alarms
 	if o.Last.After(t.Last) {
 		t.Last = o.Last
 	}
@@ -116,8 +118,11 @@ func (t *Tally) Ended(dataSource string, e access.Ended) {
 	})
 }
 
-// Disagreed passes an alarm on.
-func (t *Tally) Disagreed(dataSource string) { t.next.Disagreed(dataSource) }
+// Disagreed counts an alarm.
+func (t *Tally) Disagreed(dataSource string) {
+	t.next.Disagreed(dataSource)
+	t.add(dataSource, func(s *Totals) { s.Alarms++ })
+}
 
 // Closed counts a session that ended, and what waited for approval in it.
 func (t *Tally) Closed(dataSource string, c access.Closed) {

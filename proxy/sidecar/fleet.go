@@ -262,7 +262,7 @@ func (f *fleet) report(name string, s *served) *sidecarv1alpha1.Report {
 	r := &sidecarv1alpha1.Report{
 		DataSource: name, Connections: count(t.Open), Opened: count(t.Sessions), Statements: count(t.Statements),
 		Denied: count(t.Denied), Held: count(t.Held), MaskedValues: count(t.Masked), Rows: count(t.Rows), Bytes: count(t.Bytes),
-		LastRecording: latest.ID, ChainHead: latest.Head,
+		Alarms: count(t.Alarms), LastRecording: latest.ID, ChainHead: latest.Head,
 	}
 	if e := s.source.Gate().Engine(); e != nil {
 		r.Revision = e.Revision()

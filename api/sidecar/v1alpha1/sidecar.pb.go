@@ -1318,6 +1318,8 @@ type Report struct {
 	// last_recording is the id of the latest finished recording, and its chain head in hex.
 	LastRecording string `protobuf:"bytes,12,opt,name=last_recording,json=lastRecording,proto3" json:"last_recording,omitempty"`
 	ChainHead     string `protobuf:"bytes,13,opt,name=chain_head,json=chainHead,proto3" json:"chain_head,omitempty"`
+	// alarms are results dropped because the server attested a classified column that the statement did not show.
+	Alarms        uint64 `protobuf:"varint,14,opt,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1441,6 +1443,13 @@ func (x *Report) GetChainHead() string {
 		return x.ChainHead
 	}
 	return ""
+}
+
+func (x *Report) GetAlarms() uint64 {
+	if x != nil {
+		return x.Alarms
+	}
+	return 0
 }
 
 // RecordingChunk is a part of a recording file.
@@ -1698,7 +1707,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
 	"dataSource\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xa1\x03\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xb9\x03\n" +
 	"\x06Report\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12\x1a\n" +
@@ -1717,7 +1726,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\rlast_activity\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\flastActivity\x12%\n" +
 	"\x0elast_recording\x18\f \x01(\tR\rlastRecording\x12\x1d\n" +
 	"\n" +
-	"chain_head\x18\r \x01(\tR\tchainHead\"\xa1\x01\n" +
+	"chain_head\x18\r \x01(\tR\tchainHead\x12\x16\n" +
+	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\"\xa1\x01\n" +
 	"\x0eRecordingChunk\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +

@@ -125,7 +125,7 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	if !c.usable() || changed || mark != c.mark {
 		by := c.outset.Load()
-		next, err := catalog.Load(ctx, c.conn, by.classifications, by.trusted...)
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now})
 		if err != nil {
 			return err
 		}

@@ -69,8 +69,9 @@ type analyzer struct {
 	functions map[string]bool
 	tags      []string // read into the output or written elsewhere
 	compared  []string // tags of columns in predicates
-	kinds     map[string]bool
-	inner     []access.Statement
+	reads
+	kinds map[string]bool
+	inner []access.Statement
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
@@ -138,8 +139,8 @@ func (a *analyzer) settle(found *inventory) {
 			a.launder("a write whose values cannot be followed")
 		}
 	}
-	if a.sleeps && out.Touches && len(a.compared) > 0 {
-		a.feature(Inference, "pg_sleep() beside a comparison with a protected column")
+	if a.sleeps && out.Touches && (len(a.compared) > 0 || len(a.tags) > 0) {
+		a.feature(Inference, "pg_sleep() beside a protected column")
 	}
 	out.Tags = catalog.Union(out.Tags, a.tags)
 	out.PredicateTags = catalog.Union(out.PredicateTags, a.compared)
@@ -155,6 +156,9 @@ func (a *analyzer) settle(found *inventory) {
 	for _, r := range a.resources {
 		out.Resources = append(out.Resources, *r)
 	}
+	a.shown.opaque = a.shown.opaque || a.uncertain || a.opaque
+	out.reads = a.reads
+	out.Reads = Reads{Output: a.sources(a.shown), Predicate: a.sources(a.tested), Write: a.sources(a.written)}
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {

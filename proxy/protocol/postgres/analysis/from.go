@@ -4,7 +4,6 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 // item is a FROM item: the names that it brings into sight, and the columns of
@@ -41,8 +40,8 @@ func (a *analyzer) fromItem(n *pg.Node, e env) item {
 		return single(a.rangeTableFunc(v.RangeTableFunc, e))
 	case *pg.Node_RangeTableSample:
 		it := a.fromItem(v.RangeTableSample.GetRelation(), e)
-		tags := a.tagsOfAll(v.RangeTableSample.GetArgs(), e)
-		if len(catalog.Union(tags, a.tagsOf(v.RangeTableSample.GetRepeatable(), e))) > 0 {
+		args := a.flowOfAll(v.RangeTableSample.GetArgs(), e)
+		if args.and(a.flowOf(v.RangeTableSample.GetRepeatable(), e)).protected() {
 			a.feature(Inference, "TABLESAMPLE computed from a protected column")
 		}
 		return it
@@ -75,27 +74,23 @@ func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
 
 // rangeFunction is a function in FROM. Its columns carry what the function
 // carries; their number is not known unless a column list gives their names. The
-// number of its rows tells of its arguments, so they count as compared; of
-// generate_series it tells the value itself.
+// number of its rows tells of its arguments, so they count as compared.
 func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
-	var tags []string
+	var all flow
 	for _, function := range n.GetFunctions() {
 		for _, part := range function.GetList().GetItems() {
-			carried := a.tagsOf(part, e)
-			tags = catalog.Union(tags, carried)
+			carried := a.flowOf(part, e)
+			all = all.and(carried)
 			schema, name := funcName(part.GetFuncCall())
-			if len(carried) > 0 && name == "generate_series" {
-				a.feature(Inference, "generate_series() up to a protected value")
-			}
 			if a.vouched(schema, name) {
 				a.compare(PredicateOther, carried)
 			}
 		}
 	}
-	s := &source{alias: functionAlias(n), rowset: rowset{open: true, rest: tags}}
+	s := &source{alias: functionAlias(n), rowset: rowset{open: true, rest: all}}
 	var names []*pg.Node
 	for _, def := range n.GetColdeflist() {
-		s.columns = append(s.columns, column{name: def.GetColumnDef().GetColname(), tags: tags})
+		s.columns = append(s.columns, column{name: def.GetColumnDef().GetColname(), flow: all})
 	}
 	if n.GetAlias() != nil {
 		s.alias, names = n.GetAlias().GetAliasname(), n.GetAlias().GetColnames()
@@ -117,11 +112,11 @@ func functionAlias(n *pg.RangeFunction) string {
 
 // rangeTableFunc is XMLTABLE.
 func (a *analyzer) rangeTableFunc(n *pg.RangeTableFunc, e env) *source {
-	tags := a.tagsIn(n, e)
-	a.compare(PredicateOther, tags)
+	all := a.flowIn(n, e).derived()
+	a.compare(PredicateOther, all)
 	s := &source{alias: "xmltable"}
 	for _, c := range n.GetColumns() {
-		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), tags: tags})
+		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), flow: all})
 	}
 	return aliased(s, n.GetAlias())
 }
@@ -140,7 +135,7 @@ func (a *analyzer) join(j *pg.JoinExpr, e env) item {
 	it.row = rowset{
 		columns: append(append(append([]column(nil), merged...), without(left.row.columns, merged)...), without(right.row.columns, merged)...),
 		open:    left.row.open || right.row.open,
-		rest:    catalog.Union(left.row.rest, right.row.rest),
+		rest:    left.row.rest.and(right.row.rest),
 	}
 	if alias := j.GetJoinUsingAlias(); alias != nil {
 		it.sources = append(it.sources, &source{alias: alias.GetAliasname(), rowset: rowset{columns: merged}})
@@ -162,7 +157,7 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 			}
 		}
 		if left.open || right.open {
-			a.compare(PredicateOther, catalog.Union(left.all(), right.all()))
+			a.compare(PredicateOther, left.all().and(right.all()))
 			a.uncertain = true
 		}
 	}
@@ -173,12 +168,12 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 		if sameTags(l.tags, r.tags) {
 			kind = PredicateEquality
 		}
-		tags := catalog.Union(l.tags, r.tags)
-		a.compare(kind, tags)
-		if (len(l.tags) == 0) != (len(r.tags) == 0) {
+		both := l.and(r.flow)
+		a.compare(kind, both)
+		if l.protected() != r.protected() {
 			a.feature(Inference, "a join of protected values with unprotected ones")
 		}
-		merged = append(merged, column{name: name, tags: tags})
+		merged = append(merged, column{name: name, flow: both})
 	}
 	return merged
 }
@@ -188,11 +183,11 @@ func named(r rowset, name string) column {
 	var c column
 	for _, other := range r.columns {
 		if other.name == name {
-			c.name, c.tags = name, catalog.Union(c.tags, other.tags)
+			c.name, c.flow = name, c.and(other.flow)
 		}
 	}
 	if r.open {
-		c.tags = catalog.Union(c.tags, r.rest)
+		c.flow = c.and(r.rest)
 	}
 	return c
 }

@@ -44,6 +44,7 @@ func (a *analyzer) call(call *pg.FuncCall, found *inventory) {
 	builtin := schema == "pg_catalog" || schema == "" && !a.cat.UserFunction(name)
 	d, isDangerous := functions.DangerOf(name)
 	switch {
+	case builtin && name == "setval" && a.setsSequence(call):
 	case isDangerous && (builtin || d.Anywhere):
 		a.feature(string(d.Class), name+"()")
 	case schema == "net" && strings.HasPrefix(name, "http"):

@@ -9,7 +9,7 @@ import (
 func TestWhatAFunctionNeedsIsAFeature(t *testing.T) {
 	for name, feature := range map[string]string{
 		"pg_read_file": File, "lo_get": LargeObject, "query_to_xml": DynamicSQL, "dblink": ForeignData,
-		"pg_logical_slot_get_changes": Replication, "pg_notify": Notify, "setval": SideEffect, "pg_advisory_lock": Lock,
+		"pg_logical_slot_get_changes": Replication, "pg_notify": Notify, "setval": SideEffect,
 		"pg_reload_conf": ServerControl, "pg_hba_file_rules": SecretCatalog, "sepgsql_setcon": Identity,
 	} {
 		if d, ok := functions.DangerOf(name); !ok || string(d.Class) != feature {

@@ -25,6 +25,8 @@ func TestAConditionThatPicksAProtectedValueApartIsInference(t *testing.T) {
 		"a recursion":                        "WITH RECURSIVE s(a, b) AS (SELECT 0, ssn FROM customers UNION ALL SELECT a + 1, b FROM s WHERE a::text <> b) SELECT a FROM s",
 		"HAVING":                             "SELECT count(*) FROM customers GROUP BY id HAVING left(min(ssn), 1) = '1'",
 		"a condition of an UPDATE":           "UPDATE customers SET name = 'x' WHERE right(ssn, 1) = '1'",
+		"a time":                             "SELECT CASE WHEN ssn LIKE '1%' THEN pg_sleep(1) END FROM customers",
+		"rows up to the value":               "SELECT generate_series(1, ascii(ssn)) FROM customers",
 	} {
 		if got := features(last(t, text, nil)); !strings.Contains(got, "Inference") {
 			t.Errorf("%s is no inference (%q): %s", name, got, text)

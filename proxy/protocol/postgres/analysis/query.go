@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
-
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 // query returns the columns of a query and what they carry: a SELECT, VALUES, or
@@ -64,12 +62,12 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) []string {
-	var tags []string
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
+	var all flow
 	for _, w := range s.GetWindowClause() {
-		tags = catalog.Union(tags, a.window(w.GetWindowDef(), e))
+		all = all.and(a.window(w.GetWindowDef(), e))
 	}
-	return tags
+	return all
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number
@@ -81,33 +79,32 @@ func (a *analyzer) groupAndSort(s *pg.SelectStmt, row rowset, e env) {
 			if by := n.GetSortBy(); by != nil {
 				expression = by.GetNode()
 			}
-			a.compare(PredicateOrder, a.sortTags(expression, row, e))
+			a.compare(PredicateOrder, a.sorted(expression, row, e))
 		}
 	}
 }
 
-func (a *analyzer) sortTags(n *pg.Node, row rowset, e env) []string {
+func (a *analyzer) sorted(n *pg.Node, row rowset, e env) flow {
 	if c := n.GetAConst(); c != nil && c.GetIval() != nil {
 		at := int(c.GetIval().GetIval()) - 1
 		if at >= 0 && at < len(row.columns) && !row.open {
-			return row.columns[at].tags
+			return row.columns[at].flow
 		}
 		return row.all()
 	}
 	if ref := n.GetColumnRef(); ref != nil && len(ref.GetFields()) == 1 {
 		name := stringList(ref.GetFields())[0]
 		if c := named(rowset{columns: row.columns}, name); c.name != "" {
-			return c.tags
+			return c.flow
 		}
 	}
-	return a.tagsOf(n, e)
+	return a.flowOf(n, e)
 }
 
 // limit looks for protected values in LIMIT and OFFSET, which the number of rows
 // would tell.
 func (a *analyzer) limit(s *pg.SelectStmt, e env) {
-	tags := catalog.Union(a.tagsOf(s.GetLimitCount(), e), a.tagsOf(s.GetLimitOffset(), e))
-	if len(tags) > 0 {
+	if a.flowOf(s.GetLimitCount(), e).and(a.flowOf(s.GetLimitOffset(), e)).protected() {
 		a.feature(Inference, "LIMIT computed from a protected column")
 	}
 }
@@ -117,14 +114,14 @@ func (a *analyzer) limit(s *pg.SelectStmt, e env) {
 // the right.
 func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	left, right := a.selectStmt(s.GetLarg(), e), a.selectStmt(s.GetRarg(), e)
-	row := rowset{open: left.open || right.open, rest: catalog.Union(left.rest, right.rest)}
+	row := rowset{open: left.open || right.open, rest: left.rest.and(right.rest)}
 	if row.open || len(left.columns) != len(right.columns) {
-		row.rest = catalog.Union(left.all(), right.all())
+		row.rest = left.all().and(right.all())
 	}
 	for i, c := range left.columns {
-		merged := column{name: c.name, tags: catalog.Union(c.tags, row.rest)}
+		merged := column{name: c.name, flow: c.and(row.rest)}
 		if i < len(right.columns) {
-			merged.tags = catalog.Union(merged.tags, right.columns[i].tags)
+			merged.flow = merged.and(right.columns[i].flow)
 		}
 		row.columns = append(row.columns, merged)
 	}
@@ -149,7 +146,7 @@ func (a *analyzer) values(s *pg.SelectStmt, e env) rowset {
 			if i >= len(row.columns) {
 				row.columns = append(row.columns, column{name: valuesName(i)})
 			}
-			row.columns[i].tags = catalog.Union(row.columns[i].tags, a.tagsOf(n, inside))
+			row.columns[i].flow = row.columns[i].and(a.flowOf(n, inside))
 		}
 	}
 	inside.scope.sources = []*source{{rowset: row}}
@@ -173,16 +170,16 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			c.name = outputName(t.GetVal())
 		}
 		if ref == nil {
-			c.tags = a.tagsOf(t.GetVal(), e)
+			c.flow = a.flowOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
-			c.tags, c.plain = f.tags, f.plain
+			c.flow, c.plain = f.flow, f.plain
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}
 		}
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
-			row.expand(rowset{open: true, rest: c.tags}) // (row).*
+			row.expand(rowset{open: true, rest: c.flow}) // (row).*
 			continue
 		}
 		row.columns = append(row.columns, c)
@@ -194,7 +191,7 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 func (r *rowset) expand(star rowset) {
 	r.columns = append(r.columns, star.columns...)
 	r.open = r.open || star.open
-	r.rest = catalog.Union(r.rest, star.rest)
+	r.rest = r.rest.and(star.rest)
 }
 
 func (a *analyzer) star(ref *pg.ColumnRef, items []item, e env) rowset {
@@ -285,7 +282,7 @@ func bindAll(w *pg.WithClause, rows []rowset, outer *cte) *cte {
 func grown(before, now rowset) rowset {
 	for i := range now.columns {
 		if i < len(before.columns) {
-			now.columns[i].tags = catalog.Union(now.columns[i].tags, before.columns[i].tags)
+			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
 		}
 		now.columns[i].plain = false // RowDescription attests nothing through a recursion
 	}
@@ -293,7 +290,7 @@ func grown(before, now rowset) rowset {
 }
 
 func sameRow(x, y rowset) bool {
-	return x.open == y.open && slices.Equal(x.rest, y.rest) && slices.EqualFunc(x.columns, y.columns, func(p, q column) bool {
-		return p.name == q.name && slices.Equal(p.tags, q.tags)
+	return x.open == y.open && x.rest.same(y.rest) && slices.EqualFunc(x.columns, y.columns, func(p, q column) bool {
+		return p.name == q.name && p.same(q.flow)
 	})
 }

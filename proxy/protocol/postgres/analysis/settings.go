@@ -39,6 +39,8 @@ var safeValues = map[string]map[string]bool{
 	"standard_conforming_strings": wordSet("on true yes 1 t y"),
 	"backslash_quote":             wordSet("off false no 0 f n safe_encoding"),
 	"client_min_messages":         wordSet("notice warning error"),
+	// Off turns row security into an error, it does not go round it: pg_dump asks for that.
+	"row_security": wordSet("on off true false yes no 1 0"),
 }
 
 // parserSettings are those of which an unsafe value makes server and proxy read

@@ -34,8 +34,8 @@ func compilePatterns(classifications []Classification) ([]*pattern, error) {
 	return patterns, nil
 }
 
-// classify puts the patterns' tags on the columns that they name. A schema
-// written with * means the owner's schemas, not the system's.
+// classify puts the patterns' tags on the columns that they name, or named before.
+// A schema written with * means the owner's schemas, not the system's.
 func (l *loader) classify(patterns []*pattern) error {
 	for _, oid := range l.order {
 		r := l.relations[oid]
@@ -53,6 +53,7 @@ func (l *loader) classify(patterns []*pattern) error {
 			l.unmatched = append(l.unmatched, p.text)
 		}
 	}
+	l.follow(patterns)
 	l.tagSamples()
 	return nil
 }
@@ -67,6 +68,7 @@ func (l *loader) apply(p *pattern, r *Relation) {
 	for i := range r.Columns {
 		if c := &r.Columns[i]; !c.Dropped && match(p.parts[2], c.Name) {
 			c.Tags = Union(c.Tags, p.tags)
+			l.mark(r, c, p)
 			p.hits++
 		}
 	}
@@ -106,11 +108,19 @@ func match(pattern, name string) bool {
 var samples = map[string][]string{
 	"pg_statistic":          {"stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"},
 	"pg_statistic_ext_data": {"stxdmcv", "stxdexpr"},
-	"pg_stats":              {"most_common_vals", "histogram_bounds", "most_common_elems", "range_length_histogram", "range_bounds_histogram"},
-	"pg_stats_ext":          {"most_common_vals"},
-	"pg_stats_ext_exprs":    {"most_common_vals", "histogram_bounds", "most_common_elems", "range_length_histogram", "range_bounds_histogram"},
+	"pg_stats":              statistics,
+	"pg_stats_ext":          {"most_common_vals", "most_common_freqs", "most_common_base_freqs", "n_distinct", "dependencies"},
+	"pg_stats_ext_exprs":    statistics,
 	"pg_stat_activity":      {"query"},
 	"pg_stat_statements":    {"query"},
+}
+
+// statistics are the columns of pg_stats that hold values, or tell how values are
+// spread and sorted. Not its null_frac and avg_width, which every estimate of bloat
+// reads.
+var statistics = []string{
+	"most_common_vals", "most_common_freqs", "histogram_bounds", "correlation", "n_distinct", "most_common_elems",
+	"most_common_elem_freqs", "elem_count_histogram", "range_length_histogram", "range_empty_frac", "range_bounds_histogram",
 }
 
 func (l *loader) tagSamples() {

@@ -97,6 +97,17 @@ type Content struct {
 	Extended []string
 	// Server is the major version of the server; 0 = not known.
 	Server int
+	// Routines are the functions behind Functions and FieldFunctions; one without
+	// an entry here is code that nobody can read.
+	Routines []Routine
+	Triggers []Trigger
+	Rules    []Rule
+	// Runs are routines that run when a relation, by its OID, is written; TypeRuns
+	// those that check values of a domain; OperatorRoutines those behind Operators.
+	Runs, TypeRuns   map[uint32][]uint32
+	OperatorRoutines map[string][]uint32
+	// Parents are the relations that a relation inherits from or is a partition of.
+	Parents map[uint32][]uint32
 }
 
 type attribute struct {
@@ -127,6 +138,18 @@ type Snapshot struct {
 	fields    map[string]bool
 	operators map[string]bool
 	extended  map[string]bool
+
+	routines         map[string][]*Routine
+	routine          map[uint32]*Routine
+	triggers         map[uint32][]Trigger
+	rules            map[uint32][]Rule
+	runs, typeRuns   map[uint32][]uint32
+	operatorRoutines map[string][]uint32
+	children         map[uint32][]uint32
+
+	marks    map[attribute][]string // the patterns that named a column, see follow
+	database string
+	memo     memo
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from
@@ -150,6 +173,7 @@ func New(version uint64, content Content) *Snapshot {
 		s.types[t.OID] = t
 		s.typed[t.Name] = append(s.typed[t.Name], t.OID)
 	}
+	s.addRoutines(&content)
 	return s
 }
 
