@@ -121,6 +121,7 @@ func appendEnded(dst []byte, e *access.Ended) []byte {
 	dst = strconv.AppendInt(append(dst, `,"rows":`...), e.Rows, 10)
 	dst = strconv.AppendInt(append(dst, `,"bytes":`...), e.Bytes, 10)
 	dst = strconv.AppendInt(append(dst, `,"masked":`...), e.Masked, 10)
+	dst = appendTexts(dst, `,"flags":`, e.Flags)
 	dst = strconv.AppendInt(append(dst, `,"durationNanos":`...), int64(e.Duration), 10)
 	return append(dst, '}')
 }

@@ -34,6 +34,14 @@ type predicates struct {
 	Policy string `json:"policy"`
 	Mode   string `json:"mode"`
 	Allow  string `json:"allow"` // Allow, Flag, EqualityOnly, Deny
+	// Probes bound the distinct comparisons; nil: not at all.
+	Probes *probes `json:"probes,omitempty"`
+}
+
+// probes are numbers of distinct probes; a bound that is not set is left out.
+type probes struct {
+	PerSession int64 `json:"perSession,omitempty"`
+	PerHour    int64 `json:"perHour,omitempty"`
 }
 
 func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy) (*document, error) {
@@ -52,7 +60,11 @@ func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy)
 			d.Observing = true
 		}
 		d.Policies = append(d.Policies, policy{Name: name, Mode: string(mode), Rego: p.Spec.Rego != ""})
-		d.Predicates = append(d.Predicates, predicates{Policy: name, Mode: string(mode), Allow: predicateMode(p)})
+		bounds, err := compileProbes(p.Spec.Probes)
+		if err != nil {
+			return nil, fmt.Errorf("AccessPolicy %s: spec.%w", name, err)
+		}
+		d.Predicates = append(d.Predicates, predicates{Policy: name, Mode: string(mode), Allow: predicateMode(p), Probes: bounds})
 		for i := range p.Spec.Rules {
 			r, err := compileRule(name, string(mode), &p.Spec.Rules[i])
 			if err == nil {
@@ -120,4 +132,26 @@ func predicateMode(p *v1alpha1.AccessPolicy) string {
 	default:
 		return string(v1alpha1.PredicatesDeny)
 	}
+}
+
+// compileProbes refuses a bound that would read as none.
+func compileProbes(p *v1alpha1.Probes) (*probes, error) {
+	if p == nil {
+		return nil, nil
+	}
+	out := &probes{}
+	for name, b := range map[string]struct{ from, to *int64 }{
+		"perSession": {p.PerSession, &out.PerSession}, "perHour": {p.PerHour, &out.PerHour},
+	} {
+		if b.from == nil {
+			continue
+		}
+		if *b.to = *b.from; *b.to < 1 {
+			return nil, fmt.Errorf("probes.%s: must be at least 1", name)
+		}
+	}
+	if *out == (probes{}) {
+		return nil, fmt.Errorf("probes: bounds nothing")
+	}
+	return out, nil
 }

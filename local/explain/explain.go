@@ -85,6 +85,9 @@ func (r *Report) decided(op *access.Operation, d access.Decision) {
 	if d.Limits.Any() {
 		r.Limits = limits(d.Limits)
 	}
+	if d.Probes.Any() {
+		r.Probes = probes(d.Probes)
+	}
 	if d.Effect == access.Allow {
 		r.Detail = d.Reason
 		return

@@ -197,6 +197,16 @@ func (p *printer) bounds(r *Report) {
 		}
 		p.line("  limits: %s%s (rule %s)", strings.Join(parts, "; "), then, visible(l.Rule))
 	}
+	if b := r.Probes; b != nil {
+		for _, each := range []struct {
+			bound  *access.Bound
+			window string
+		}{{b.PerSession, "session"}, {b.PerHour, "hour"}} {
+			if each.bound != nil {
+				p.line("  probes: %s distinct ones per %s (policy %s)", thousands(each.bound.Most), each.window, visible(each.bound.Policy))
+			}
+		}
+	}
 	if a := r.Approval; a != nil {
 		approvers := "1 approver"
 		if a.Approvers != 1 {

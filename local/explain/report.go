@@ -28,6 +28,7 @@ type Report struct {
 
 	Statements []Statement `json:"statements,omitempty"`
 	Limits     *Limits     `json:"limits,omitempty"`
+	Probes     *Probes     `json:"probes,omitempty"`
 	Approval   *Approval   `json:"approval,omitempty"`
 }
 
@@ -80,6 +81,12 @@ type Limits struct {
 	Rule              string `json:"rule"`
 }
 
+// Probes bound the distinct comparisons with tagged columns.
+type Probes struct {
+	PerSession *access.Bound `json:"perSession,omitempty"`
+	PerHour    *access.Bound `json:"perHour,omitempty"`
+}
+
 // Approval says what a person has to do.
 type Approval struct {
 	TimeoutSeconds int64  `json:"timeoutSeconds"`
@@ -93,6 +100,17 @@ func limits(l access.Limits) *Limits {
 		RowsPerHour: l.RowsPerHour, BytesPerHour: l.BytesPerHour,
 		OnExceed: l.OnExceed.String(), Policy: l.Policy, Rule: l.Rule,
 	}
+}
+
+func probes(p access.Probes) *Probes {
+	out := &Probes{}
+	if p.PerSession.Most > 0 {
+		out.PerSession = &p.PerSession
+	}
+	if p.PerHour.Most > 0 {
+		out.PerHour = &p.PerHour
+	}
+	return out
 }
 
 func approval(a access.Approval) *Approval {

@@ -45,6 +45,8 @@ type Decision struct {
 	Masks map[string]Mask
 	// Limits bound the result.
 	Limits Limits
+	// Probes bound the distinct comparisons with tagged columns.
+	Probes Probes
 	// Approval says how a person answers, when Effect is RequireApproval.
 	Approval Approval
 	// Revision of the policy bundle that decided.
@@ -78,6 +80,21 @@ type Limits struct {
 // Any reports whether a limit is set.
 func (l Limits) Any() bool {
 	return l.RowsPerStatement > 0 || l.BytesPerStatement > 0 || l.RowsPerHour > 0 || l.BytesPerHour > 0
+}
+
+// Probes bound distinct probes, see Operation.Probes. The zero value bounds nothing.
+type Probes struct {
+	PerSession Bound
+	PerHour    Bound
+}
+
+// Any reports whether probes are bounded.
+func (p Probes) Any() bool { return p.PerSession.Most > 0 || p.PerHour.Most > 0 }
+
+// Bound is a number and the policy that sets it; 0 means that none does.
+type Bound struct {
+	Most   int64  `json:"most"`
+	Policy string `json:"policy"`
 }
 
 // Approval says how a held operation is approved.

@@ -83,6 +83,7 @@ type Ended struct {
 	Rows     int64         `json:"rows"`
 	Bytes    int64         `json:"bytes"`  // of results, to the client
 	Masked   int64         `json:"masked"` // values
+	Flags    []string      `json:"flags,omitempty"`
 	Duration time.Duration `json:"durationNanos"`
 }
 
@@ -108,4 +109,7 @@ type Closed struct {
 	Held       int64  `json:"held"`
 	Rows       int64  `json:"rows"`
 	Bytes      int64  `json:"bytes"`
+	// Probes are the distinct comparisons with tagged columns, and failures while
+	// using them, that were counted because policy bounds them.
+	Probes int64 `json:"probes,omitempty"`
 }

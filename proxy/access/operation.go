@@ -41,6 +41,14 @@ type Operation struct {
 	// rule. They never permit anything. Absent is empty where no name is absent.
 	Absent  string      `json:"-"`
 	Without []Statement `json:"-"`
+	// Probes identify, for each of the operation's statements that compares with
+	// tagged columns, what it asks of them: the statement with its constants and
+	// parameters, as a number that nobody outside of this process can tell anything
+	// from. Equal numbers are the same question.
+	Probes []uint64 `json:"-"`
+	// Touches is such a number for the operation as a whole where it uses tagged
+	// data in any way, else 0: if it fails, that has told something too.
+	Touches uint64 `json:"-"`
 	// ID is equal for operations whose Statements are equal in this
 	// process, so that decisions can be cached; 0 means "do not cache".
 	ID uint64 `json:"-"`

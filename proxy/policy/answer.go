@@ -31,6 +31,10 @@ type answer struct {
 		Policy            string `json:"policy"`
 		Rule              string `json:"rule"`
 	} `json:"limits"`
+	Probes struct {
+		PerSession access.Bound `json:"perSession"`
+		PerHour    access.Bound `json:"perHour"`
+	} `json:"probes"`
 	Approval struct {
 		TimeoutSeconds int64  `json:"timeoutSeconds"`
 		Approvers      int    `json:"approvers"`
@@ -55,6 +59,9 @@ func decisionOf(value any) (access.Decision, error) {
 	if min(l.RowsPerStatement, l.BytesPerStatement, l.RowsPerHour, l.BytesPerHour) < 0 {
 		return access.Decision{}, fmt.Errorf("policy: answer: a limit is negative")
 	}
+	if min(a.Probes.PerSession.Most, a.Probes.PerHour.Most) < 0 {
+		return access.Decision{}, fmt.Errorf("policy: answer: a bound of probes is negative")
+	}
 	return access.Decision{
 		Effect: effect(a.Effect), Policy: a.Policy, Rule: a.Rule, Reason: a.Reason, Hint: a.Hint,
 		Observed: a.Observed, Flags: a.Flags, Masks: a.Masks,
@@ -63,6 +70,7 @@ func decisionOf(value any) (access.Decision, error) {
 			RowsPerHour: l.RowsPerHour, BytesPerHour: l.BytesPerHour,
 			OnExceed: onExceed(l.OnExceed), Policy: l.Policy, Rule: l.Rule,
 		},
+		Probes: access.Probes{PerSession: a.Probes.PerSession, PerHour: a.Probes.PerHour},
 		Approval: access.Approval{
 			Timeout:   min(time.Duration(min(a.Approval.TimeoutSeconds, int64(maxApprovalTimeout/time.Second)))*time.Second, maxApprovalTimeout),
 			Approvers: a.Approval.Approvers, Grant: a.Approval.Grant,

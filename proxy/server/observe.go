@@ -24,6 +24,7 @@ type Metrics struct {
 	bytes     *prometheus.CounterVec
 	masked    *prometheus.CounterVec
 	disagreed *prometheus.CounterVec
+	told      *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics on a registry of their own, with the Go runtime's and
@@ -45,8 +46,9 @@ func NewMetrics() *Metrics {
 		bytes:     counter("result_bytes_total", "Bytes of results that reached clients."),
 		masked:    counter("masked_values_total", "Values that were masked."),
 		disagreed: counter("attestation_disagreements_total", "Results dropped because the server attested a tagged column that the analysis had not seen."),
+		told:      counter("failed_probes_total", "Failures that tell something of tagged data and count as probes."),
 	}
-	m.registry.MustRegister(m.sessions, m.decisions, m.ended, m.duration, m.rows, m.bytes, m.masked, m.disagreed,
+	m.registry.MustRegister(m.sessions, m.decisions, m.ended, m.duration, m.rows, m.bytes, m.masked, m.disagreed, m.told,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -79,6 +81,9 @@ func (m *Metrics) Ended(dataSource string, e access.Ended) {
 	m.rows.WithLabelValues(dataSource).Add(float64(e.Rows))
 	m.bytes.WithLabelValues(dataSource).Add(float64(e.Bytes))
 	m.masked.WithLabelValues(dataSource).Add(float64(e.Masked))
+	if len(e.Flags) > 0 {
+		m.told.WithLabelValues(dataSource).Inc()
+	}
 }
 
 // Disagreed counts an alarm.

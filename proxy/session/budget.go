@@ -20,11 +20,13 @@ const (
 const maxBudgets = 4096
 
 // Budgets counts rows and bytes by key over the last 60 minutes, in buckets of a
-// minute. The zero value is ready; it is safe for concurrent use.
+// minute, and keeps each subject's probes of that time. The zero value is ready; it is safe for concurrent use.
 type Budgets struct {
 	mu     sync.Mutex
 	byKey  map[string]*window
 	pruned int64
+
+	probes hours
 }
 
 type window struct {

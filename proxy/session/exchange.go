@@ -24,6 +24,8 @@ type Exchange struct {
 	live     bool
 	standing bool
 	ended    atomic.Bool
+	touches  uint64 // Operation.Touches
+	told     atomic.Bool
 
 	rows, bytes, masked atomic.Int64
 }
@@ -108,6 +110,9 @@ func (x *Exchange) End(e access.Ended) error {
 	}
 	e.Rows, e.Bytes, e.Masked = x.rows.Load(), x.bytes.Load(), x.masked.Load()
 	e.Duration = x.s.p.now().Sub(x.started)
+	if x.told.Load() {
+		e.Flags = append(e.Flags, flagFailed)
+	}
 	if x.s.p.Observer != nil {
 		x.s.p.Observer.Ended(x.s.p.DataSource, e)
 	}

@@ -32,6 +32,9 @@ type Session struct {
 	seq    int64
 	closed bool
 
+	probeLock sync.Mutex
+	probes    probeSet
+
 	statements, denied, masked, held, rows, bytes atomic.Int64
 }
 
@@ -68,10 +71,13 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 	if err != nil {
 		d = access.Decision{Reason: "the policy could not be evaluated"}
 	}
+	if d.Effect != access.Deny {
+		d = s.probe(op, d)
+	}
 	if s.p.Observer != nil {
 		s.p.Observer.Decided(s.p.DataSource, op, d)
 	}
-	x := &Exchange{s: s, decision: d, started: start, live: true}
+	x := &Exchange{s: s, decision: d, started: start, live: true, touches: op.Touches}
 	if err := s.intend(x, op); err != nil {
 		return nil, s.refused(x, recorderDown(err))
 	}
@@ -166,7 +172,7 @@ func (s *Session) appendLocked(e access.Event) error {
 func (s *Session) close(reason string) error {
 	c := access.Closed{
 		Reason: reason, Statements: s.statements.Load(), Denied: s.denied.Load(), Masked: s.masked.Load(),
-		Held: s.held.Load(), Rows: s.rows.Load(), Bytes: s.bytes.Load(),
+		Held: s.held.Load(), Rows: s.rows.Load(), Bytes: s.bytes.Load(), Probes: s.distinctProbes(),
 	}
 	if s.p.Observer != nil {
 		s.p.Observer.Closed(s.p.DataSource, c)

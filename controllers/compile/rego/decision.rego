@@ -68,10 +68,13 @@ refusal(v) := object.union(
 )
 
 permission(v) := object.union(
-	{
-		"policy": "", "rule": "", "observed": false, "reason": "", "hint": "",
-		"flags": [f | some f in flags], "masks": masks,
-		"limits": limits, "approval": approval(v.effect),
-	},
+	object.union(
+		{
+			"policy": "", "rule": "", "observed": false, "reason": "", "hint": "",
+			"flags": [f | some f in flags], "masks": masks,
+			"limits": limits, "approval": approval(v.effect),
+		},
+		probes,
+	),
 	v,
 )

@@ -25,3 +25,21 @@ flags := {flag |
 	how := concat(", ", {h | h := s.predicates[_]})
 	flag := sprintf("predicate on %s (%s)", [tag, how])
 }
+
+# probing are the enforced policies that bound distinct probes; an observed bound
+# would be one that stops nothing.
+probing := [p |
+	some p in data.tidewaiter.bundle.predicates
+	p.mode == "Enforce"
+	p.probes
+]
+
+# probes is the part of the answer with the strictest bounds, each with the policy
+# that sets it. A proxy that cannot count probes does not know the word, and refuses.
+probes := {} if probing == []
+
+else := {"probes": {bound: {"most": most, "policy": policy} |
+	some bound in ["perSession", "perHour"]
+	most := min({p.probes[bound] | some p in probing})
+	policy := min({p.policy | some p in probing; p.probes[bound] == most})
+}}

@@ -47,6 +47,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		op.ID = e.facts.number(op.Statements)
 	}
 	missed.explain(op)
+	ask(op, result.Statements, a.Bound)
 	x, err := s.Begin(ctx, op)
 	if err != nil {
 		return missed.word(access.AsDenial(err), cat)

@@ -58,6 +58,25 @@ test_comparisons_are_flagged if {
 	decide(predicates(["Flag"]), [{"kind": "Select", "predicates": ["Range"]}]).flags == []
 }
 
+probed(list) := one_policy({"predicates": [
+	{"policy": x[0], "mode": x[1], "allow": "Flag", "probes": x[2]} | some x in list
+]})
+
+test_without_a_bound_the_answer_speaks_of_no_probes if {
+	not decide(predicates(["Flag"]), [comparing(["Range"])]).probes
+	not decide(probed([["data/seen", "Observe", {"perHour": 1}]]), [comparing(["Range"])]).probes
+}
+
+test_each_bound_of_probes_is_the_strictest_and_names_its_policy if {
+	d := decide(probed([
+		["data/a", "Enforce", {"perSession": 10, "perHour": 500}],
+		["data/b", "Enforce", {"perHour": 100}],
+		["data/seen", "Observe", {"perSession": 1}],
+	]), [comparing(["Range"])])
+	d.effect == "Allow"
+	d.probes == {"perSession": {"most": 10, "policy": "data/a"}, "perHour": {"most": 100, "policy": "data/b"}}
+}
+
 test_equality_only_denies_everything_else if {
 	decide(predicates(["EqualityOnly"]), [comparing(["Equality"])]).effect == "Allow"
 	d := decide(predicates(["EqualityOnly"]), [comparing(["Equality", "Range"])])

@@ -82,6 +82,8 @@ type Statement struct {
 	// Absent are names that nothing is known of, in the order in which the server
 	// would look for them, as far as that can be told.
 	Absent []Absence
+	// Questions identify what it asks of tagged data, if anything; see Question.
+	Questions []Question
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
 

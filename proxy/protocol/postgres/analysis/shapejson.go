@@ -110,9 +110,9 @@ func (s *shaper) operator(x *pg.A_Expr, e env) *Shape {
 	}
 	switch op {
 	case "->":
-		return step(left, x.GetRexpr(), left.TypeOID)
+		return stepInto(left, x.GetRexpr(), left.TypeOID)
 	case "->>":
-		return asText(step(left, x.GetRexpr(), left.TypeOID))
+		return asText(stepInto(left, x.GetRexpr(), left.TypeOID))
 	case "#>":
 		return follow(left, x.GetRexpr())
 	case "#>>":
@@ -166,7 +166,7 @@ func follow(shape *Shape, at *pg.Node) *Shape {
 			}
 			n = pg.MakeAConstIntNode(0, -1) // any element will do
 		}
-		shape = step(shape, n, shape.TypeOID)
+		shape = stepInto(shape, n, shape.TypeOID)
 	}
 	return shape
 }

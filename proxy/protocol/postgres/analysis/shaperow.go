@@ -193,7 +193,7 @@ func subscript(shape *Shape, i *pg.A_Indices) *Shape {
 	case shape.isJSON() && i.GetIsSlice():
 		return nil
 	case shape.isJSON():
-		return step(shape, i.GetUidx(), oidJSONB)
+		return stepInto(shape, i.GetUidx(), oidJSONB)
 	case shape.Kind != ShapeList || i.GetIsSlice():
 		if shape.Kind == ShapeList {
 			return shape
@@ -203,9 +203,9 @@ func subscript(shape *Shape, i *pg.A_Indices) *Shape {
 	return shape.Elem
 }
 
-// step is what lies under a constant key or position of JSON, nil where that is not
+// stepInto is what lies under a constant key or position of JSON, nil where that is not
 // certain.
-func step(shape *Shape, at *pg.Node, typeOID uint32) *Shape {
+func stepInto(shape *Shape, at *pg.Node, typeOID uint32) *Shape {
 	var part *Shape
 	text, isText := constant(at)
 	number := at.GetAConst().GetIval()

@@ -190,6 +190,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.opaque = a.opaque || inner.Kind == ""
 	a.out.indirect = a.out.indirect || inner.indirect
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
+	a.out.Questions = append(a.out.Questions, inner.Questions...)
 }
 
 // nest analyzes a statement inside this one and adopts its facts. Its relations

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
@@ -26,6 +27,7 @@ type bindScan struct {
 	kept   int
 	broken bool
 
+	digest     maphash.Hash // of everything behind the names
 	formats    []int16
 	parameters []access.Value
 	results    []int16
@@ -44,6 +46,17 @@ const (
 	bindResult
 	bindDone
 )
+
+// bindSeed keys the digests of what is bound. It is made anew in every process and
+// never shown, so that a digest tells nothing of a value, and nobody can make two
+// values that count as one.
+var bindSeed = maphash.MakeSeed()
+
+func newBindScan() *bindScan {
+	b := &bindScan{}
+	b.digest.SetSeed(bindSeed)
+	return b
+}
 
 // feed takes the next bytes and returns how many belong to the names, when these
 // end in p; the caller decides there whether the message may go on.

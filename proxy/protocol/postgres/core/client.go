@@ -92,7 +92,7 @@ func (c *Conn) clientHeader() error {
 		}
 	case 'B':
 		f.treat = scan
-		c.bind = &bindScan{}
+		c.bind = newBindScan()
 		if c.skipping {
 			f.treat = drop
 		}
@@ -253,7 +253,7 @@ func (c *Conn) execute(r *wire.Reader, body []byte) error {
 	if p.exchange != nil { // goes on where it was suspended
 		return c.forwardExecute(p, p.exchange, wire.Message(nil, 'E', body))
 	}
-	return c.question(&Ask{Kind: AskExecute, Text: p.text(), May: p.of, Parameters: p.params, portal: p, forward: wire.Message(nil, 'E', body)})
+	return c.question(&Ask{Kind: AskExecute, Text: p.text(), May: p.of, Parameters: p.params, Bound: p.bound, portal: p, forward: wire.Message(nil, 'E', body)})
 }
 
 func (c *Conn) closeName(r *wire.Reader, body []byte) error {
@@ -334,6 +334,7 @@ func (c *Conn) bindPart(p []byte) error {
 		p = p[used:]
 		b.feed(p)
 	}
+	_, _ = b.digest.Write(p) // never fails, see maphash
 	return c.forward(p)
 }
 
@@ -377,7 +378,9 @@ func (c *Conn) bindEnd() error {
 	a.stmts = merged(of)
 	if b.complete() {
 		c.names.clock++
-		p := &portal{name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, born: c.names.clock, catalog: c.catalog}
+		p := &portal{
+			name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), born: c.names.clock, catalog: c.catalog,
+		}
 		if old := c.names.portals[name]; old != nil {
 			old.end()
 		}

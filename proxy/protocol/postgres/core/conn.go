@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
@@ -47,8 +46,8 @@ type Conn struct {
 
 	names   names
 	catalog *catalog.Snapshot
-	check   *Check // what the server side waits for
-	held    []byte // of the server, behind that
+	check   *Check      // what the server side waits for
+	held    []byte      // of the server, behind that
 	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
 
 	skipping   bool // messages of the client are dropped up to Sync
@@ -90,6 +89,9 @@ type Ask struct {
 	// Text of the statement, and what is bound to its parameters.
 	Text       string
 	Parameters []access.Value
+	// Bound is equal for equal parameters, as a number that nobody outside of this
+	// process can tell anything from. 0: nothing is bound.
+	Bound uint64
 	// May lists what an AskExecute may run: mostly one.
 	May []*prepared
 	// Function is the OID of a FunctionCall.
@@ -200,9 +202,9 @@ func (c *Conn) state(used *used) analysis.State {
 			return facts(all)
 		},
 		Cursor: func(name string) []*analysis.Statement {
-			all := slices.Concat(c.names.cursors[name], c.names.behind(name))
-			used.cursors = append(used.cursors, all...)
-			return facts(all)
+			used.cursors = append(used.cursors, c.names.cursors[name]...)
+			used.cursors = append(used.cursors, c.names.behind(name)...)
+			return append(facts(c.names.cursors[name]), c.names.asked(name)...)
 		},
 	}
 }

@@ -38,6 +38,9 @@ func (c *Conn) serverError(body []byte) error {
 		return nil
 	}
 	ended := access.Ended{Outcome: access.OutcomeFailed, Code: out.Code, Message: out.Message}
+	if a.exchange != nil && a.poison == nil && !c.discarding && tells(e.Code) {
+		a.exchange.Told()
+	}
 	switch a.owed {
 	case owedQuery, owedCall, owedSync: // ReadyForQuery follows
 		c.definers, c.copyIn = 0, false
