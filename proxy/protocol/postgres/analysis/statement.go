@@ -192,6 +192,7 @@ func (a *analyzer) adopt(inner *Statement) {
 func (a *analyzer) nest(n *pg.Node) *Statement {
 	inner := a.nested(n)
 	a.adopt(inner)
+	a.out.References = append(a.out.References, inner.References...)
 	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
 	return inner
 }
@@ -203,6 +204,7 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 		a.absentName(kind, code, name)
 	}
 	a.out.indirect = true
+	a.out.Masked = sameMasks(statements)
 	absent := len(a.out.Absent)
 	for i, s := range statements {
 		a.adopt(s)
