@@ -48,7 +48,7 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		if len(tags) == 0 {
 			continue
 		}
-		if st == nil || !st.Touches {
+		if st == nil || !st.Touches || unmasked(st, f) {
 			p.disagrees, p.suspect, p.suspectRelation = true, f.Name, f.Relation
 		}
 		if m := c.masker(tags, derived, f.Type, d.Masks); m != nil {
@@ -57,6 +57,12 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		}
 	}
 	return p
+}
+
+// unmasked reports whether the server attests a column to be one that the statement
+// should have read through a mask: what the mask computes is no column of a table.
+func unmasked(st *analysis.Statement, f wire.Field) bool {
+	return slices.ContainsFunc(st.Masked, func(m analysis.Masked) bool { return m.Relation == f.Relation })
 }
 
 // ColumnTags returns the tags that values of the i-th of a result's columns may

@@ -125,6 +125,32 @@ func (p *Plan) retag(facts *access.Statement) (any bool) {
 	return any
 }
 
+// Current refuses statements, of which only the facts are known, that were prepared
+// under other masks than the plan's. The error is an *analysis.Refusal.
+func (p *Plan) Current(statements []analysis.Statement) error {
+	if p == nil {
+		for i := range statements {
+			if len(statements[i].Masked) > 0 {
+				return preparedOtherwise("a table")
+			}
+		}
+		return nil
+	}
+	none := &text{}
+	for i := range statements {
+		if err := p.current(none, &statements[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func preparedOtherwise(what string) error {
+	return &analysis.Refusal{
+		Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + what + " was masked otherwise", Hint: "Prepare the statement again.",
+	}
+}
+
 // current refuses an EXECUTE or FETCH of what was prepared under other masks, or
 // before the relation's columns changed: what it runs reads through those.
 func (p *Plan) current(t *text, s *analysis.Statement) error {
@@ -144,10 +170,7 @@ func (p *Plan) current(t *text, s *analysis.Statement) error {
 				known = known || m.Relation == r.OID
 			}
 			if !known {
-				return &analysis.Refusal{
-					Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + title(r) + " was masked otherwise",
-					Hint: "Prepare the statement again.",
-				}
+				return preparedOtherwise(title(r))
 			}
 		}
 	}

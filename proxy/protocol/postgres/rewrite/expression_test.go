@@ -90,10 +90,18 @@ var columns = []column{
 }
 
 var specs = []access.Mask{
-	{Strategy: "Redact"}, {Strategy: "Null"},
-	{Strategy: "Partial", KeepFirst: 1}, {Strategy: "Partial", KeepLast: 4}, {Strategy: "Partial", KeepFirst: 2, KeepLast: 3},
-	{Strategy: "Partial", KeepDomain: true}, {Strategy: "Partial", KeepDomain: true, KeepFirst: 1}, {Strategy: "Partial", KeepDomain: true, KeepFirst: 3, KeepLast: 2},
-	{Strategy: "DateTrunc", TruncateTo: "Year"}, {Strategy: "DateTrunc", TruncateTo: "Month"}, {Strategy: "DateTrunc", TruncateTo: "Day"}, {Strategy: "DateTrunc", TruncateTo: "Hour"},
+	{Strategy: "Redact"},
+	{Strategy: "Null"},
+	{Strategy: "Partial", KeepFirst: 1},
+	{Strategy: "Partial", KeepLast: 4},
+	{Strategy: "Partial", KeepFirst: 2, KeepLast: 3},
+	{Strategy: "Partial", KeepDomain: true},
+	{Strategy: "Partial", KeepDomain: true, KeepFirst: 1},
+	{Strategy: "Partial", KeepDomain: true, KeepFirst: 3, KeepLast: 2},
+	{Strategy: "DateTrunc", TruncateTo: "Year"},
+	{Strategy: "DateTrunc", TruncateTo: "Month"},
+	{Strategy: "DateTrunc", TruncateTo: "Day"},
+	{Strategy: "DateTrunc", TruncateTo: "Hour"},
 }
 
 // inexact are the types that some strategies have no expression for: it is not by
