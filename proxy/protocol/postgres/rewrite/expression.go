@@ -118,10 +118,17 @@ func bounded(n int) int { return min(max(n, 0), 1<<16) }
 
 // ends is what is kept of a text at its two ends, around the ellipsis.
 func ends(value string, first, last int) string {
+	const join = " OPERATOR(pg_catalog.||) "
 	half := fmt.Sprintf("LEAST(pg_catalog.char_length(%s), %d) OPERATOR(pg_catalog./) 2", value, 2*(first+last))
-	head := fmt.Sprintf("LEAST(%d, %s)", first, half)
-	tail := fmt.Sprintf("LEAST(%d, %s OPERATOR(pg_catalog.-) %s)", last, "("+half+")", head)
-	return "pg_catalog.left(" + value + ", " + head + ") OPERATOR(pg_catalog.||) '***' OPERATOR(pg_catalog.||) pg_catalog.right(" + value + ", " + tail + ")"
+	out, left := "'***'", half
+	if first > 0 {
+		head := fmt.Sprintf("LEAST(%d, %s)", first, half)
+		out, left = "pg_catalog.left("+value+", "+head+")"+join+out, "("+half+") OPERATOR(pg_catalog.-) "+head
+	}
+	if last > 0 {
+		out += join + "pg_catalog.right(" + value + fmt.Sprintf(", LEAST(%d, %s))", last, left)
+	}
+	return out
 }
 
 // Where rounding down leaves the range that PostgreSQL has for dates: its first day
