@@ -193,6 +193,7 @@ func (a *analyzer) nest(n *pg.Node) *Statement {
 	inner := a.nested(n)
 	a.adopt(inner)
 	a.out.References = append(a.out.References, inner.References...)
+	a.out.Masked = append(a.out.Masked, inner.Masked...) // of an EXECUTE
 	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
 	return inner
 }

@@ -19,6 +19,7 @@ const (
 	oidDate        = 1082
 	oidTimestamp   = 1114
 	oidTimestamptz = 1184
+	oidAnyarray    = 2277
 )
 
 // expression returns SQL that computes the mask of a column: the value that
@@ -52,8 +53,14 @@ func expression(cat *catalog.Snapshot, c *catalog.Column, spec mask.Spec) (strin
 	return "", fmt.Errorf("strategy %s has no exact expression for type %s.%s", spec.Strategy, described.Schema, described.Name)
 }
 
-// nothing is NULL of exactly the column's type.
-func nothing(c *catalog.Column) string { return "CASE WHEN false THEN " + quote(c.Name) + " END" }
+// nothing is NULL of exactly the column's type. The type anyarray, which columns of
+// statistics have, is for columns of tables alone.
+func nothing(c *catalog.Column) string {
+	if c.TypeOID == oidAnyarray {
+		return "NULL::pg_catalog._text"
+	}
+	return "CASE WHEN false THEN " + quote(c.Name) + " END"
+}
 
 // target is the column that an expression is for.
 type target struct {

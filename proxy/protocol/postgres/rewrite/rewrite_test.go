@@ -206,6 +206,12 @@ func TestWhatWasPreparedUnderOtherMasksDoesNotRun(t *testing.T) {
 	if _, err := apply("PREPARE p AS SELECT ssn FROM c; EXECUTE p", nil); err != nil {
 		t.Errorf("in one text: %v", err)
 	}
+	for _, text := range []string{"EXPLAIN EXECUTE p", "CREATE TEMP TABLE k AS EXECUTE p"} {
+		of := prepared(atSource)
+		if _, err := apply(text, &analysis.State{Prepared: func(string) []*analysis.Statement { return of }}); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestAPlanAgreesWithTheMasksItWasMadeOfAlone(t *testing.T) {
