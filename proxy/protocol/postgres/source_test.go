@@ -116,6 +116,45 @@ func TestAtTheSourceNothingInAStatementSeesARealValue(t *testing.T) {
 	}
 }
 
+// Which name is a WITH query and which the table is for the server to say; taken for
+// the wrong one, the table would be read as it is.
+func TestAtTheSourceNamesOfQueriesDoNotHideTheTable(t *testing.T) {
+	p := start(t, config{decider: maskingBy(redactAtSource), tags: shopTags})
+	conn := p.connect(t)
+	for _, text := range []string{
+		"WITH customers AS (SELECT * FROM customers) SELECT ssn || '!' FROM customers",
+		"WITH a AS (SELECT ssn || '!' FROM customers), customers AS (SELECT 1) SELECT * FROM a",
+		"WITH RECURSIVE a AS (SELECT * FROM customers), customers AS (SELECT '*****') SELECT * FROM a",
+		"WITH customers AS (SELECT 1 AS ssn) SELECT ssn::text || '!' FROM public.customers",
+		"SELECT (WITH customers AS (SELECT 1) SELECT count(*) FROM customers), ssn || '!' FROM customers",
+		"SELECT * FROM (WITH customers AS (SELECT 1) TABLE customers) x, (SELECT ssn || '!' FROM customers) y",
+		"WITH customers AS (SELECT 1) INSERT INTO orders SELECT 100 + row_number() OVER (), length(ssn) FROM public.customers RETURNING total",
+		"WITH x AS (WITH customers AS (SELECT 1) SELECT * FROM customers) SELECT ssn || '!' FROM customers, x",
+		"WITH customers AS MATERIALIZED (SELECT * FROM customers WHERE ssn IS NOT NULL) SELECT string_agg(ssn, ',') FROM customers",
+		"WITH RECURSIVE customers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM customers WHERE n < 3) SELECT n, (SELECT max(c.ssn) || '!' FROM public.customers c) FROM customers",
+		"WITH x AS (UPDATE orders SET total = length(ssn) FROM customers c WHERE orders.id = c.id RETURNING total) SELECT * FROM x",
+		"SELECT customers.ssn || '!' FROM orders customers (id, ssn), customers c WHERE c.id = customers.id",
+		"SELECT j.ssn || '!' FROM (customers c JOIN orders o USING (id)) j",
+		"SELECT x || '!' FROM customers c, LATERAL (SELECT c.ssn) l (x)",
+		"SELECT x || '!' FROM customers, unnest(ARRAY[ssn]) x",
+		"SELECT ssn || '!' FROM customers NATURAL JOIN contacts",
+		"SELECT c.row_to_json FROM customers c",
+		"(SELECT ssn || '!' FROM customers LIMIT 1) UNION (SELECT tax || '!' FROM contacts) EXCEPT SELECT 'x'",
+		"VALUES ((SELECT ssn || '!' FROM customers LIMIT 1))",
+		"SELECT ARRAY(SELECT ssn FROM customers), ROW((SELECT email FROM customers LIMIT 1))",
+	} {
+		got := rows(conn, text)
+		for _, secret := range []string{"078", "219", "11", "9999"} {
+			if strings.Contains(got, secret) {
+				t.Errorf("%s: %s", text, got)
+			}
+		}
+		if !strings.Contains(got, "*****") && !strings.Contains(got, "5") && !strings.Contains(got, "1!") {
+			t.Errorf("%s: nothing masked in %s", text, got)
+		}
+	}
+}
+
 func TestAtTheSourceAPreparedStatementKeepsItsParameters(t *testing.T) {
 	p := start(t, config{decider: maskingBy(access.Mask{Strategy: "Partial", KeepLast: 4, Mode: "Source"}), tags: shopTags})
 	conn := p.connect(t)

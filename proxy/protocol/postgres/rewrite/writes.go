@@ -59,12 +59,14 @@ func (s *statement) mentions(kind string, rv *pg.RangeVar, expressions, returnin
 		name = rv.GetAlias().GetAliasname()
 	}
 	w := &reader{statement: s, kind: kind, target: s.targets[i].relation, name: name, masked: s.plan.view(s.targets[i].relation).masked}
-	for _, n := range slices.Concat(expressions, returning) {
+	for _, n := range expressions {
 		if n != nil {
 			w.look(n.ProtoReflect(), nil)
 		}
 	}
+	w.returning = true
 	for _, n := range returning {
+		w.look(n.ProtoReflect(), nil)
 		if parts := fields(n.GetResTarget().GetVal().GetColumnRef()); len(parts) == 1 && parts[0] == "*" {
 			w.refused(n.GetResTarget().GetVal().GetColumnRef(), "all its columns")
 		}
@@ -79,7 +81,10 @@ type reader struct {
 	target *catalog.Relation
 	name   string // that its columns are qualified by
 	masked map[string]bool
-	err    error
+	// returning: what is looked at is in RETURNING, where old and new are the target
+	// from PostgreSQL 18 on.
+	returning bool
+	err       error
 }
 
 // inner is what a sub-select's FROM brings into sight, in front of the target.
@@ -92,14 +97,35 @@ func (w *reader) look(m protoreflect.Message, in *inner) {
 	every(m, func(n protoreflect.Message) bool {
 		switch v := n.Interface().(type) {
 		case *pg.SelectStmt:
-			if v != m.Interface() && w.err == nil {
-				w.look(n, w.sight(v, in))
-				return false
-			}
+			w.query(v, in)
+			return false
 		case *pg.ColumnRef:
 			w.column(v, in)
 		}
 		return w.err == nil && !w.mine(n)
+	})
+}
+
+// query looks at a sub-select. What stands in its FROM and WITH does not see what
+// they bring into sight; LATERAL does, and is taken not to.
+func (w *reader) query(sel *pg.SelectStmt, in *inner) {
+	within := w.sight(sel, in)
+	sel.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Kind() != protoreflect.MessageKind {
+			return true
+		}
+		scope := within
+		if f.Name() == "from_clause" || f.Name() == "with_clause" {
+			scope = in
+		}
+		if !f.IsList() {
+			w.look(v.Message(), scope)
+			return w.err == nil
+		}
+		for i := range v.List().Len() {
+			w.look(v.List().Get(i).Message(), scope)
+		}
+		return w.err == nil
 	})
 }
 
@@ -145,17 +171,18 @@ func (w *reader) column(ref *pg.ColumnRef, in *inner) {
 		switch {
 		case w.masked[last]:
 			w.refused(ref, "column "+last)
-		case last == w.name:
+		case last == w.name, w.returning && (last == "old" || last == "new"):
 			w.refused(ref, "the whole row")
 		}
 		return
 	}
+	qualifier := parts[len(parts)-2]
 	for ; in != nil; in = in.outer {
-		if in.names[parts[len(parts)-2]] {
+		if in.names[qualifier] {
 			return
 		}
 	}
-	if parts[len(parts)-2] != w.name {
+	if qualifier != w.name && (!w.returning || qualifier != "old" && qualifier != "new") {
 		return
 	}
 	switch {
@@ -163,6 +190,8 @@ func (w *reader) column(ref *pg.ColumnRef, in *inner) {
 		w.refused(ref, "all its columns")
 	case w.masked[last]:
 		w.refused(ref, "column "+last)
+	case w.target.Column(last) == nil && !slices.Contains(systemColumns, last): // target.f is f(target)
+		w.refused(ref, "the whole row")
 	}
 }
 
