@@ -209,6 +209,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.strategy == 'Partial' || !(has(self.keepDomain) || has(self.keepFirst) || has(self.keepLast))",message="keepDomain, keepFirst and keepLast fit only strategy Partial: remove them, or set strategy to Partial"
 // +kubebuilder:validation:XValidation:rule="self.strategy != 'Partial' || (has(self.keepDomain) && self.keepDomain) || (has(self.keepFirst) && self.keepFirst > 0) || (has(self.keepLast) && self.keepLast > 0)",message="strategy Partial keeps nothing: set keepDomain: true, keepFirst or keepLast, or use strategy Redact"
 // +kubebuilder:validation:XValidation:rule="(self.strategy == 'DateTrunc') == has(self.truncateTo)",message="truncateTo goes with strategy DateTrunc, and DateTrunc needs it: set truncateTo to Year, Month, Day or Hour, or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.mode) || self.mode != 'Source' || self.strategy != 'Hash'",message="mode Source cannot use strategy Hash, since the database server would need the key: set strategy to Redact, Null or Partial, or mode to Result"
+// +kubebuilder:validation:XValidation:rule="!has(self.mode) || self.mode != 'Source' || self.strategy != 'Reveal'",message="mode Source masks nothing with strategy Reveal: remove mode, or set another strategy"
 type Mask struct {
 	// tags are patterns of tags; `*` stands for any text, slashes included: pii/ssn, pii/*, *.
 	// +required
@@ -220,6 +222,13 @@ type Mask struct {
 	// strategy is what is done to the value. NULL stays NULL.
 	// +required
 	Strategy MaskStrategy `json:"strategy"`
+
+	// mode is where the value is masked: Result masks what the client gets, and lets conditions and expressions use the
+	// real value, as predicates says. Source puts the mask into the statement, so that nothing in it ever sees the real
+	// value; conditions on masked columns then use no index, and statements that cannot be rewritten exactly are refused.
+	// +optional
+	// +kubebuilder:default=Result
+	Mode MaskMode `json:"mode,omitempty"`
 
 	// keepDomain keeps what follows the last @ where that looks like a domain name: ***@example.org. Strategy Partial
 	// only.
@@ -244,6 +253,20 @@ type Mask struct {
 	// +optional
 	TruncateTo TruncateUnit `json:"truncateTo,omitempty"`
 }
+
+// MaskMode is where values are masked. Treat the zero value as Result, and any other value not listed as Source, the
+// stricter one.
+//
+// +kubebuilder:validation:Enum=Result;Source
+type MaskMode string
+
+// Mask modes, the strictest last.
+const (
+	// MaskInResult masks values on their way to the client.
+	MaskInResult MaskMode = "Result"
+	// MaskAtSource masks values where the statement reads them.
+	MaskAtSource MaskMode = "Source"
+)
 
 // TagPattern is a tag with * for any text, slashes included.
 //

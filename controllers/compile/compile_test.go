@@ -229,7 +229,10 @@ func TestMasksAreOrderedBySpecificityThenStrictness(t *testing.T) {
 		{Tags: []v1alpha1.TagPattern{"pii/email"}, Strategy: v1alpha1.MaskPartial, KeepLast: &two},
 		{Tags: []v1alpha1.TagPattern{"*email"}, Strategy: v1alpha1.MaskDateTrunc}, // no unit: redacts
 	}...)
-	masks := compileMasks([]*v1alpha1.AccessPolicy{p})
+	masks, err := compileMasks([]*v1alpha1.AccessPolicy{p})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := masks.Exact["pii/email"]; got.Strategy != "Partial" || got.Rule != "data/p masks[5]" {
 		t.Errorf("pii/email: got %+v", got)
 	}
@@ -240,5 +243,38 @@ func TestMasksAreOrderedBySpecificityThenStrictness(t *testing.T) {
 	want := []string{"Null masks[2]", "Hash masks[1]", "Redact masks[6]", "Reveal masks[0]"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestAMaskSaysWhereItMasksAndAnUnknownModeIsTheStricter(t *testing.T) {
+	for mode, want := range map[v1alpha1.MaskMode]string{"": "", v1alpha1.MaskInResult: "", v1alpha1.MaskAtSource: "Source", "later": "Source"} {
+		p := &v1alpha1.AccessPolicy{}
+		p.Spec.Masks = []v1alpha1.Mask{{Tags: []v1alpha1.TagPattern{"pii/ssn"}, Strategy: v1alpha1.MaskNull, Mode: mode}}
+		masks, err := compileMasks([]*v1alpha1.AccessPolicy{p})
+		if err != nil || masks.Exact["pii/ssn"].Mode != want {
+			t.Errorf("mode %q: got %+v, %v; want mode %q", mode, masks.Exact["pii/ssn"], err, want)
+		}
+	}
+}
+
+func TestAmongEqualMasksTheOneAtTheSourceWins(t *testing.T) {
+	p := &v1alpha1.AccessPolicy{}
+	tags := []v1alpha1.TagPattern{"pii/ssn"}
+	p.Spec.Masks = []v1alpha1.Mask{{Tags: tags, Strategy: v1alpha1.MaskNull}, {Tags: tags, Strategy: v1alpha1.MaskNull, Mode: v1alpha1.MaskAtSource}}
+	masks, err := compileMasks([]*v1alpha1.AccessPolicy{p})
+	if err != nil || masks.Exact["pii/ssn"].Mode != "Source" {
+		t.Errorf("got %+v, %v", masks.Exact["pii/ssn"], err)
+	}
+}
+
+func TestAMaskThatTheDatabaseCannotComputeIsNotTaken(t *testing.T) {
+	for _, strategy := range []v1alpha1.MaskStrategy{v1alpha1.MaskHash, v1alpha1.MaskReveal} {
+		p := &v1alpha1.AccessPolicy{}
+		p.Namespace, p.Name = "data", "p"
+		p.Spec.Masks = []v1alpha1.Mask{{Tags: []v1alpha1.TagPattern{"*"}, Strategy: strategy, Mode: v1alpha1.MaskAtSource}}
+		err := Check(p)
+		if err == nil || !strings.Contains(err.Error(), "AccessPolicy data/p: spec.masks[0].mode: Source") || !strings.Contains(err.Error(), "set ") {
+			t.Errorf("%s: got %v", strategy, err)
+		}
 	}
 }

@@ -83,7 +83,10 @@ func compileDocument(ds *v1alpha1.DataSource, selected []*v1alpha1.AccessPolicy)
 	if !d.Enforcing {
 		enforced = selected
 	}
-	d.Masks = compileMasks(enforced)
+	var err error
+	if d.Masks, err = compileMasks(enforced); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 

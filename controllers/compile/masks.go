@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,16 +33,22 @@ type strategy struct {
 	KeepFirst  int    `json:"keepFirst,omitempty"`
 	KeepLast   int    `json:"keepLast,omitempty"`
 	TruncateTo string `json:"truncateTo,omitempty"`
+	Mode       string `json:"mode,omitempty"` // "Source", or empty for Result
 	Rule       string `json:"rule"` // "namespace/policy masks[1]"
 }
 
 // compileMasks pools the masks of the policies: the most specific pattern first,
-// among equals the stricter strategy, then the order of the policies.
-func compileMasks(policies []*v1alpha1.AccessPolicy) masks {
+// among equals the stricter strategy, then
+// mode Source, then the order of the policies.
+func compileMasks(policies []*v1alpha1.AccessPolicy) (masks, error) {
 	out := masks{Exact: map[string]strategy{}, Patterns: []maskPattern{}}
 	for _, p := range policies {
 		for i := range p.Spec.Masks {
 			s := normalize(&p.Spec.Masks[i])
+			var err error
+			if s.Mode, err = modeOfMask(&p.Spec.Masks[i]); err != nil {
+				return masks{}, fmt.Errorf("AccessPolicy %s: spec.masks[%d].%w", fullName(p), i, err)
+			}
 			s.Rule = fmt.Sprintf("%s masks[%d]", fullName(p), i)
 			for _, tag := range p.Spec.Masks[i].Tags {
 				out.add(string(tag), s)
@@ -51,7 +58,24 @@ func compileMasks(policies []*v1alpha1.AccessPolicy) masks {
 	slices.SortStableFunc(out.Patterns, func(a, b maskPattern) int {
 		return cmp.Or(cmp.Compare(b.specificity, a.specificity), cmp.Compare(leniency(a.Mask), leniency(b.Mask)))
 	})
-	return out
+	return out, nil
+}
+
+// modeOfMask is Source for everything that is neither Result nor left out. What
+// masks at the source must be an expression that the database computes: it must not
+// have the key of Hash, and with Reveal there is nothing to compute.
+func modeOfMask(m *v1alpha1.Mask) (string, error) {
+	if m.Mode == "" || m.Mode == v1alpha1.MaskInResult {
+		return "", nil
+	}
+	switch m.Strategy {
+	case v1alpha1.MaskHash:
+		return "", errors.New("mode: Source cannot use strategy Hash, since the database server would need the key: " +
+			"set strategy to Redact, Null or Partial, or mode to Result")
+	case v1alpha1.MaskReveal:
+		return "", errors.New("mode: Source masks nothing with strategy Reveal: remove mode, or set another strategy")
+	}
+	return string(v1alpha1.MaskAtSource), nil
 }
 
 func (m *masks) add(tag string, s strategy) {
@@ -105,12 +129,16 @@ var (
 )
 
 // leniency is larger for what shows more: first by strategy, then by how much of
-// the value is kept.
+// the value is kept, then by where it is masked.
 func leniency(s strategy) int {
 	kept := s.KeepFirst + s.KeepLast
 	if s.KeepDomain {
 		kept += 1 << 8
 	}
 	kept += slices.Index(units, v1alpha1.TruncateUnit(s.TruncateTo)) + 1
-	return slices.Index(strategies, v1alpha1.MaskStrategy(s.Strategy))<<12 + kept
+	where := 0
+	if s.Mode == "" {
+		where = 1
+	}
+	return slices.Index(strategies, v1alpha1.MaskStrategy(s.Strategy))<<13 + kept<<1 + where
 }

@@ -39,6 +39,17 @@ func (p planner) columns(ctx context.Context, db *database, st *analysis.Stateme
 	return out, ""
 }
 
+// runs asks the server whether it would take the text that runs in place of the client's, and returns why not.
+func (p planner) runs(ctx context.Context, db *database, st *analysis.Statement) string {
+	if st.Runs == "" || !st.ReturnsRows {
+		return ""
+	}
+	if _, err := db.fields(ctx, st.Runs); err != nil {
+		return "masked at the source, the server would not take it: " + err.Error()
+	}
+	return ""
+}
+
 // copied returns the columns of a COPY TO STDOUT.
 func (p planner) copied(st *analysis.Statement) ([]Column, string) {
 	if !st.Copy.Out {
@@ -101,6 +112,12 @@ func (p planner) masked(c Column) Column {
 	entry, strategy := p.strictest(c.Tags)
 	c.Rule = entry.Rule
 	switch {
+	case p.atSource(c.Tags) && c.Derived:
+		c.Why = "computed from values that are masked at the source" + by(c.Rule)
+		return c
+	case p.atSource(c.Tags):
+		c.Mask, c.Why = strategy.String(), "masked at the source: "+strategy.String()+keeping(entry, strategy)+by(c.Rule)
+		return c
 	case strategy == mask.Reveal:
 		c.Why = "shown: Reveal" + by(c.Rule)
 		return c
@@ -114,6 +131,11 @@ func (p planner) masked(c Column) Column {
 		c.Why = "masked: Redact, because no mask of a policy is for it"
 	}
 	return c
+}
+
+// atSource reports whether a column is masked where the statement reads it: one of its tags is enough.
+func (p planner) atSource(tags []string) bool {
+	return slices.ContainsFunc(tags, func(t string) bool { return p.masks[t].AtSource() })
 }
 
 func (p planner) strictest(tags []string) (access.Mask, mask.Strategy) {

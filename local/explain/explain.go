@@ -13,6 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/local"
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/rewrite"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -31,7 +33,7 @@ func Run(ctx context.Context, source *local.Source, sql string) (*Report, error)
 		return nil, err
 	}
 	report := &Report{SQL: sql, DataSource: source.Name, Subject: source.Identity.Subject()}
-	result, err := analysis.Analyze(sql, &analysis.State{}, catalog, analysis.Options{Trusted: source.Settings.Trusted})
+	plain, result, err := read(ctx, source, catalog, sql)
 	if err != nil {
 		return report, report.notUnderstood(err)
 	}
@@ -50,13 +52,35 @@ func Run(ctx context.Context, source *local.Source, sql string) (*Report, error)
 		if decision.Effect != access.Deny {
 			p := planner{catalog: catalog, masks: decision.Masks}
 			var note string
-			if next.Columns, note = p.columns(ctx, db, st); note != "" {
+			if next.Columns, note = p.columns(ctx, db, &plain.Statements[i]); note == "" {
+				note = p.runs(ctx, db, st)
+			}
+			if note != "" {
 				next.Note = note
 			}
 		}
 		report.Statements = append(report.Statements, next)
 	}
 	return report, nil
+}
+
+// read returns the facts of a text, as its client wrote it and as it would run: where policy masks at the source, those are two
+// texts.
+func read(ctx context.Context, source *local.Source, catalog *catalog.Snapshot, sql string) (plain, runs *analysis.Result, err error) {
+	options := analysis.Options{Trusted: source.Settings.Trusted}
+	if plain, err = analysis.Analyze(sql, &analysis.State{}, catalog, options); err != nil {
+		return nil, nil, err
+	}
+	masker, ok := source.Decider.(session.Masker)
+	if !ok || !catalog.AnyTagged() {
+		return plain, plain, nil
+	}
+	masks, _, err := masker.Masks(ctx, catalog.AllTags())
+	if err != nil {
+		return nil, nil, err
+	}
+	runs, err = rewrite.New(catalog, masks).Apply(sql, &analysis.State{}, plain, options)
+	return plain, runs, err
 }
 
 // operation is what a proxy would ask policy about.

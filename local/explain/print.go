@@ -86,6 +86,9 @@ func (p *printer) statement(r *Report, st *Statement, first bool) {
 	if st.Note != "" {
 		p.line("  %s", visible(st.Note))
 	}
+	if st.Runs != "" {
+		p.line("  runs as: %s", visible(st.Runs))
+	}
 	if len(st.PredicateTags) > 0 {
 		p.line("  compares, sorts or groups by %s (%s)", visible(strings.Join(st.PredicateTags, ", ")), strings.Join(st.Predicates, ", "))
 	}

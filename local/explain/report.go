@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -34,8 +35,10 @@ type Report struct {
 
 // Statement is one statement of the text.
 type Statement struct {
-	Kind      string     `json:"kind"` // empty: not understood
-	Text      string     `json:"text"`
+	Kind string `json:"kind"` // empty: not understood
+	Text string `json:"text"`
+	// Runs is what would run in place of Text, where columns are masked at the source; empty: Text itself.
+	Runs      string     `json:"runs,omitempty"`
 	Relations []Relation `json:"relations,omitempty"`
 	Features  []string   `json:"features,omitempty"`
 	// Predicates says how columns with PredicateTags are compared, sorted or grouped by.
@@ -119,7 +122,7 @@ func approval(a access.Approval) *Approval {
 
 // statement is what the analysis says, inner statements included.
 func statement(st *analysis.Statement) Statement {
-	out := Statement{Kind: st.Kind, Text: st.Text}
+	out := Statement{Kind: st.Kind, Text: st.Text, Runs: strings.TrimSpace(st.Runs)}
 	for _, facts := range st.Facts() {
 		for _, r := range facts.Resources {
 			next := Relation{Name: r.Name, Access: string(r.Access), Tags: r.Tags}

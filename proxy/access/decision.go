@@ -60,7 +60,14 @@ type Mask struct {
 	KeepFirst  int    `json:"keepFirst,omitempty"`
 	KeepLast   int    `json:"keepLast,omitempty"`
 	TruncateTo string `json:"truncateTo,omitempty"` // Year, Month, Day, Hour
+	Mode       string `json:"mode,omitempty"`       // Result or Source; "" = Result
 	Rule       string `json:"rule,omitempty"`       // "namespace/policy masks[1]"
+}
+
+// AtSource reports whether values are masked where a statement reads them, rather
+// than in its result. A mode that is not known counts as that, the stricter one.
+func (m Mask) AtSource() bool {
+	return m.Mode != "" && m.Mode != "Result" && m.Strategy != "Reveal"
 }
 
 // Limits bound what one statement, or one subject in an hour, may read. 0 in a

@@ -26,6 +26,16 @@ func New(t *Type, s Spec) Masker { return newMasker(t, s, false) }
 // expression can put the secret into the number of elements. A caller that means to show a value does not mask it.
 func Full(t *Type, s Spec) Masker { return newMasker(t, s, true) }
 
+// Fixed returns the text form of what takes the place of every value of type t under s, where that does not depend on the value. ok is false
+// where it does, and where the type is not known. null says that NULL does.
+func Fixed(t *Type, s Spec) (text string, null, ok bool) {
+	c, ok := New(t, s).(*constant)
+	if !ok || c.textNull != c.binaryNull {
+		return "", false, false
+	}
+	return c.text, c.textNull, true
+}
+
 // Shows reports that m passes every value on as it is, so that a plan can leave the column alone. A nil Masker shows.
 func Shows(m Masker) bool {
 	if m == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -14,11 +15,13 @@ import (
 // Engine is one bundle, ready to decide. It never changes, and is safe for
 // concurrent use.
 type Engine struct {
-	query   rego.PreparedEvalQuery
+	query, maskQuery rego.PreparedEvalQuery
+
 	blind   blind
 	claims  claims
 	options Options
 	cache   *cache
+	masks   atomic.Pointer[tagMasks] // the last answer of Masks
 }
 
 // Revision of the bundle.

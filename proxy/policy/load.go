@@ -27,8 +27,10 @@ const (
 	// maxBundle bounds what is read, compressed and each file in it, in bytes.
 	maxBundle = 8 << 20
 
-	// query is the one question that is asked.
-	query = "data.tidewaiter.decision"
+	// query is the question that decides. maskQuery asks beforehand what is done to
+	// values of some tags, which decides nothing.
+	query     = "data.tidewaiter.decision"
+	maskQuery = "data.tidewaiter.masks"
 
 	// DefaultDeadline bounds one evaluation.
 	DefaultDeadline = 250 * time.Millisecond
@@ -105,29 +107,36 @@ func Load(raw []byte, o Options) (*Engine, error) {
 	if err := c.acceptable(o); err != nil {
 		return nil, err
 	}
-	prepared, compiler, err := prepare(b)
+	queries, compiler, err := prepare(b, query, maskQuery)
 	if err != nil {
 		return nil, fmt.Errorf("policy: the bundle does not compile: %w", err)
 	}
-	return &Engine{query: prepared, blind: blindOf(compiler.Modules), claims: c, options: o, cache: newCache(o.CacheSize)}, nil
+	return &Engine{query: queries[0], maskQuery: queries[1], blind: blindOf(compiler.Modules), claims: c, options: o, cache: newCache(o.CacheSize)}, nil
 }
 
 // prepare compiles what a bundle holds. The data is converted once, here, and
 // not at each decision, which makes decisions about twice as fast.
-func prepare(b *bundle.Bundle) (rego.PreparedEvalQuery, *ast.Compiler, error) {
+func prepare(b *bundle.Bundle, queries ...string) ([]rego.PreparedEvalQuery, *ast.Compiler, error) {
 	compiler := ast.NewCompiler().WithCapabilities(Capabilities())
 	if compiler.Compile(b.ParsedModules("tidewaiter")); compiler.Failed() {
-		return rego.PreparedEvalQuery{}, nil, compiler.Errors
+		return nil, nil, compiler.Errors
 	}
 	store := inmem.NewFromObjectWithOpts(b.Data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
-	prepared, err := rego.New(
-		rego.Query(query),
-		rego.Compiler(compiler),
-		rego.Store(store),
-		rego.Capabilities(Capabilities()),
-		rego.StrictBuiltinErrors(true),
-	).PrepareForEval(context.Background())
-	return prepared, compiler, err
+	var prepared []rego.PreparedEvalQuery
+	for _, q := range queries {
+		p, err := rego.New(
+			rego.Query(q),
+			rego.Compiler(compiler),
+			rego.Store(store),
+			rego.Capabilities(Capabilities()),
+			rego.StrictBuiltinErrors(true),
+		).PrepareForEval(context.Background())
+		if err != nil {
+			return nil, nil, err
+		}
+		prepared = append(prepared, p)
+	}
+	return prepared, compiler, nil
 }
 
 func read(raw []byte, key ed25519.PublicKey) (*bundle.Bundle, error) {

@@ -97,6 +97,21 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 	}
 }
 
+// Masks returns what policy does to values of tags, and the revision that says so,
+// for preparing an operation: nothing may be done by it that Begin does not permit.
+// It is nil where policy cannot say; the decision then still can.
+func (s *Session) Masks(ctx context.Context, tags []string) (masks map[string]access.Mask, revision uint64) {
+	m, ok := s.p.Decider.(Masker)
+	if !ok || len(tags) == 0 {
+		return nil, 0
+	}
+	masks, revision, err := m.Masks(ctx, tags)
+	if err != nil {
+		return nil, 0
+	}
+	return masks, revision
+}
+
 // denial words a refusal. A name that is not there has no rule for it either, and
 // somebody who mistyped one is helped by hearing that, not by hearing of rules.
 // What the caller may not do whatever the name, and what cannot be decided, stays

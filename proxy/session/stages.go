@@ -98,6 +98,14 @@ type Decider interface {
 	Decide(ctx context.Context, id access.Identity, op *access.Operation) (access.Decision, error)
 }
 
+// Masker is a Decider that can say beforehand what is done to values of tags, so
+// that a statement can be prepared for it. It is asked about every statement and
+// must answer from memory. The revision is the one that the answer is from; the map
+// is shared.
+type Masker interface {
+	Masks(ctx context.Context, tags []string) (masks map[string]access.Mask, revision uint64, err error)
+}
+
 // Approver holds an operation until a person answers. A nil error lets it run.
 type Approver interface {
 	Approve(ctx context.Context, s *Session, op *access.Operation, d access.Decision) error

@@ -52,14 +52,14 @@ func makesNames(st *analysis.Statement) bool {
 // lookFor brings the catalog up to date, reads the statement again if that has
 // changed something, and finds out which of its unknown names are certainly not
 // there. It asks the catalog alone: nothing of the client's goes to the server.
-func (e *Engine) lookFor(ctx context.Context, s *session.Session, a *core.Ask, cat *catalog.Snapshot, result *analysis.Result) (absent, error) {
+func (e *Engine) lookFor(ctx context.Context, s *session.Session, a *core.Ask, masked masks, result *analysis.Result) (absent, error) {
 	names := suspects(result, &a.Session)
 	now, homes, err := e.catalog.fresh(ctx, s, wanted(names))
 	if err != nil {
 		return absent{}, err
 	}
 	m := absent{catalog: now}
-	if m.result, m.id, err = e.understand(a, now, nil); err != nil {
+	if m.result, m.id, err = e.understand(a, now, masked, nil); err != nil {
 		return absent{}, err
 	}
 	known := suspects(m.result, &a.Session)
@@ -73,7 +73,7 @@ func (e *Engine) lookFor(ctx context.Context, s *session.Session, a *core.Ask, c
 	if len(m.names) == 0 {
 		return m, nil
 	}
-	rest, _, err := e.understand(a, now, m.names)
+	rest, _, err := e.understand(a, now, masked, m.names)
 	if err != nil {
 		return absent{}, err
 	}

@@ -21,7 +21,8 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return core.Answer{Denial: access.AsDenial(err)}
 	}
-	result, id, err := e.understand(a, cat, nil)
+	m := e.masksOf(ctx, s, cat)
+	result, id, err := e.understand(a, cat, m, nil)
 	if a.Backslash && err == nil {
 		err = noBackslash(a)
 	}
@@ -34,8 +35,8 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	}
 	var missed absent
 	if suspects(result, &a.Session) != nil {
-		if missed, err = e.lookFor(ctx, s, a, cat, result); err != nil {
-			return core.Answer{Denial: access.AsDenial(err)}
+		if missed, err = e.lookFor(ctx, s, a, m, result); err != nil {
+			return e.unseen(ctx, s, a, phase, err)
 		}
 		cat, result, id = missed.catalog, missed.result, missed.id
 	}
@@ -52,7 +53,20 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return missed.word(access.AsDenial(err), cat)
 	}
+	if !e.plan(cat, m).Agrees(x.Decision().Masks) {
+		return changed(x)
+	}
 	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+}
+
+// unseen refuses what a closer look at names has ended: by the reason that the text
+// itself gives, or because the look failed.
+func (e *Engine) unseen(ctx context.Context, s *session.Session, a *core.Ask, phase access.Phase, err error) core.Answer {
+	var ref *analysis.Refusal
+	if errors.As(err, &ref) {
+		return e.unreadable(ctx, s, a, phase, err)
+	}
+	return core.Answer{Denial: access.AsDenial(err)}
 }
 
 // noBackslash refuses a text that the server, with standard_conforming_strings
@@ -76,32 +90,34 @@ func noBackslash(a *core.Ask) error {
 }
 
 // understand returns the facts of what a asks for.
-func (e *Engine) understand(a *core.Ask, cat *catalog.Snapshot, without []analysis.Absence) (*analysis.Result, uint64, error) {
+func (e *Engine) understand(a *core.Ask, cat *catalog.Snapshot, m masks, without []analysis.Absence) (*analysis.Result, uint64, error) {
 	switch a.Kind {
 	case core.AskCall:
 		return functionCall(a.Function, cat), 0, nil
 	case core.AskExecute:
-		return e.candidates(a, cat, without)
+		return e.candidates(a, cat, m, without)
 	}
-	return e.facts.analyze(a.Text, &a.Session, cat, e.analysisOptions(without))
+	return e.facts.analyze(a.Text, &a.Session, cat, e.plan(cat, m), e.analysisOptions(without))
 }
 
 // candidates returns the facts of every statement that a portal may run: mostly
 // one. A text is read again, since the catalog may have changed since Parse.
-func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, without []analysis.Absence) (*analysis.Result, uint64, error) {
+func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, m masks, without []analysis.Absence) (*analysis.Result, uint64, error) {
 	if len(a.May) == 1 {
 		if text, _ := a.Candidate(0); text != "" {
-			return e.facts.analyze(text, &a.Session, cat, e.analysisOptions(without))
+			return e.candidate(a, 0, cat, m, without)
 		}
 	}
 	all := &analysis.Result{}
 	for i := range a.May {
-		text, facts := a.Candidate(i)
-		if text == "" {
+		if text, facts := a.Candidate(i); text == "" {
+			if err := e.plan(cat, m).Current(facts); err != nil {
+				return nil, 0, err
+			}
 			all.Statements = append(all.Statements, facts...)
 			continue
 		}
-		r, _, err := e.facts.analyze(text, &a.Session, cat, e.analysisOptions(without))
+		r, _, err := e.candidate(a, i, cat, m, without)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -109,6 +125,17 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, without []analys
 	}
 	all.Empty = len(all.Statements) == 0
 	return all, 0, nil
+}
+
+// candidate returns the facts of the i-th. The server has the text that was sent at
+// Parse, which must be the one to run now.
+func (e *Engine) candidate(a *core.Ask, i int, cat *catalog.Snapshot, m masks, without []analysis.Absence) (*analysis.Result, uint64, error) {
+	text, _ := a.Candidate(i)
+	r, id, err := e.facts.analyze(text, &a.Session, cat, e.plan(cat, m), e.analysisOptions(without))
+	if err == nil && r.Runs != a.Sent(i) {
+		return nil, 0, prepareAgain
+	}
+	return r, id, err
 }
 
 func (e *Engine) analysisOptions(without []analysis.Absence) analysis.Options {

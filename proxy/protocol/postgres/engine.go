@@ -35,6 +35,7 @@ type Engine struct {
 	cancels cancelKeys
 	facts   factCache
 	trusted atomic.Pointer[[]string]
+	planned atomic.Pointer[planFor]
 }
 
 // New returns an engine.

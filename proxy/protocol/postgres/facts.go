@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/rewrite"
 )
 
 const (
@@ -32,6 +33,7 @@ type factKey struct {
 	text    string
 	catalog uint64
 	path    bool
+	plan    uint64 // rewrite.Plan.Number; 0 = none
 }
 
 type factEntry struct {
@@ -39,10 +41,13 @@ type factEntry struct {
 	id     uint64
 }
 
-// analyze returns the facts of text and their number; 0 where they depend on more
-// of the session than the cache knows.
-func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapshot, opt analysis.Options) (*analysis.Result, uint64, error) {
-	key := factKey{text, cat.Version, st.PathChanged}
+// analyze returns the facts of text, as it runs under the plan (nil: as it is), and
+// their number; 0 where they depend on more of the session than the cache knows.
+func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapshot, plan *rewrite.Plan, opt analysis.Options) (*analysis.Result, uint64, error) {
+	key := factKey{text: text, catalog: cat.Version, path: st.PathChanged}
+	if plan != nil {
+		key.plan = plan.Number
+	}
 	plain := len(opt.Without) == 0 && len(st.Temp) == 0 && !st.Stale && len(text) <= maxFactText
 	if plain {
 		f.mu.Lock()
@@ -56,6 +61,9 @@ func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapsh
 	watched := *st
 	watched.Prepared, watched.Cursor = watch(st.Prepared, &used), watch(st.Cursor, &used)
 	result, err := analysis.Analyze(text, &watched, cat, opt)
+	if err == nil {
+		result, err = plan.Apply(text, &watched, result, opt)
+	}
 	if err != nil || used || !plain {
 		return result, 0, err
 	}

@@ -27,7 +27,7 @@ func BenchmarkUnderstand(b *testing.B) {
 			var cache factCache
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if _, _, err := cache.analyze(c.text(i), &analysis.State{}, benchCatalog, analysis.Options{}); err != nil {
+				if _, _, err := cache.analyze(c.text(i), &analysis.State{}, benchCatalog, nil, analysis.Options{}); err != nil {
 					b.Fatal(err)
 				}
 			}

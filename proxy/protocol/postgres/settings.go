@@ -54,7 +54,7 @@ func (c *conversation) startupSettings(ctx context.Context, s *session.Session, 
 		return settings, nil
 	}
 	text := setStatements(asked)
-	result, _, err := c.engine.facts.analyze(text, &analysis.State{}, cat, c.engine.analysisOptions(nil))
+	result, _, err := c.engine.facts.analyze(text, &analysis.State{}, cat, nil, c.engine.analysisOptions(nil))
 	if err != nil {
 		return nil, &access.Denial{Code: access.CodeUnreadable, What: "tidewaiter: the settings of the startup message could not be understood"}
 	}

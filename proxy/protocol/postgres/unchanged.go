@@ -27,20 +27,20 @@ func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.
 	if err != nil {
 		return false
 	}
-	return now == check.Catalog || e.sameFacts(check, now)
+	return now == check.Catalog || e.sameFacts(ctx, s, check, now)
 }
 
 // sameFacts reports whether a statement is what it was under another catalog: its
 // facts are, and each relation of the names that it uses. Both are asked, since
 // names may have meant something else for a moment in between; a relation that the
 // statement uses stays as it is while it runs, and one that has gone does not come
-// back under its old number.
-func (e *Engine) sameFacts(check *core.Check, now *catalog.Snapshot) bool {
+// back under its old number. One that is rewritten is another text after any change.
+func (e *Engine) sameFacts(ctx context.Context, s *session.Session, check *core.Check, now *catalog.Snapshot) bool {
 	if check.Text == "" {
 		return false
 	}
-	result, _, err := e.facts.analyze(check.Text, &check.Session, now, e.analysisOptions(nil))
-	if err != nil || len(result.Statements) != len(check.Statements) {
+	result, _, err := e.facts.analyze(check.Text, &check.Session, now, e.plan(now, e.masksOf(ctx, s, now)), e.analysisOptions(nil))
+	if err != nil || result.Runs != "" || len(result.Statements) != len(check.Statements) {
 		return false
 	}
 	for i := range result.Statements {

@@ -53,6 +53,9 @@ type Result struct {
 	Statements []Statement
 	// Empty: the text holds no statement (";", a comment, nothing).
 	Empty bool
+	// Runs is the text to forward in place of the analyzed one; empty: that one.
+	// Package rewrite sets it.
+	Runs string
 }
 
 // Statement holds the facts of one statement.
@@ -86,6 +89,14 @@ type Statement struct {
 	Questions []Question
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
+	// References are the relations that the text names, as often as it does.
+	References []Reference
+	// Masked are the relations whose protected values are replaced where the
+	// statement reads them; such a value cannot be in its result. Analyze does not
+	// set it: package rewrite does, and an EXECUTE or FETCH has it of what it runs.
+	Masked []Masked
+	// Runs is what runs in place of Text; empty: Text itself.
+	Runs string
 
 	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
 	indirect bool

@@ -55,6 +55,7 @@ func (a *analyzer) resolve(schema, name string) candidates {
 func (a *analyzer) use(rv *pg.RangeVar, how access.Access) candidates {
 	a.seen[rv] = true
 	c := a.resolve(rv.GetSchemaname(), rv.GetRelname())
+	a.refer(rv, how, c)
 	for _, r := range c.relations {
 		a.resource(r.Schema, r.Name, how, r.Tags)
 		a.system(r, how)

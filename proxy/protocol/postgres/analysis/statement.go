@@ -198,6 +198,8 @@ func (a *analyzer) adopt(inner *Statement) {
 func (a *analyzer) nest(n *pg.Node) *Statement {
 	inner := a.nested(n)
 	a.adopt(inner)
+	a.out.References = append(a.out.References, inner.References...)
+	a.out.Masked = append(a.out.Masked, inner.Masked...) // of an EXECUTE
 	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
 	return inner
 }
@@ -209,6 +211,7 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 		a.absentName(kind, code, name)
 	}
 	a.out.indirect = true
+	a.out.Masked = sameMasks(statements)
 	absent := len(a.out.Absent)
 	for i, s := range statements {
 		a.adopt(s)

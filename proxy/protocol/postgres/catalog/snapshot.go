@@ -149,13 +149,14 @@ type Snapshot struct {
 
 	marks    map[attribute][]string // the patterns that named a column, see follow
 	database string
-	memo     memo
+	memo     *memo // never nil, of New
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from
 // its columns.
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
+		memo:    &memo{},
 		Version: version, Server: content.Server, SearchPath: slices.Clone(content.SearchPath),
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),

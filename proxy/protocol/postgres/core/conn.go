@@ -107,6 +107,7 @@ type Ask struct {
 	name    string // AskParse: the statement's name
 	used    used
 	forward []byte // the message
+	sent    string // the text in it, if that is not Text
 	portal  *portal
 }
 
@@ -115,6 +116,10 @@ type Ask struct {
 func (a *Ask) Candidate(i int) (text string, facts []analysis.Statement) {
 	return a.May[i].text, a.May[i].stmts
 }
+
+// Sent returns the text that went upstream in place of the i-th statement's own;
+// empty: that one.
+func (a *Ask) Sent(i int) string { return a.May[i].sent }
 
 // AskKind says what an Ask is about.
 type AskKind uint8
@@ -131,10 +136,12 @@ const (
 // the zero Answer refuses.
 type Answer struct {
 	Exchange *session.Exchange
-	Result   *analysis.Result
-	Catalog  *catalog.Snapshot
-	Denial   *access.Denial
-	Error    *wire.Error // a refusal in PostgreSQL's own words
+	// Result holds the facts and, in Runs, the text to forward instead of the
+	// client's.
+	Result  *analysis.Result
+	Catalog *catalog.Snapshot
+	Denial  *access.Denial
+	Error   *wire.Error // a refusal in PostgreSQL's own words
 	// Absent: Error is about a name that is not there, which PostgreSQL does not look
 	// for in a transaction that has failed.
 	Absent bool

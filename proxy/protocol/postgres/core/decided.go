@@ -41,6 +41,7 @@ func (c *Conn) Answer(ans Answer) error {
 	var stmts []analysis.Statement
 	if ans.Result != nil {
 		stmts = ans.Result.Statements
+		a.rewrite(ans.Result.Runs)
 	}
 	stmts = c.aged(a, stmts)
 	if c.uncertain {
@@ -73,6 +74,22 @@ func (ans *Answer) words() *wire.Error {
 
 var kindOf = map[AskKind]byte{AskQuery: 'Q', AskParse: 'P', AskExecute: 'E', AskCall: 'F'}
 
+// rewrite puts another text into the message that asks for a Query or Parse. What
+// follows the text, such as the types of parameters, stays.
+func (a *Ask) rewrite(text string) {
+	if text == "" || a.Kind != AskQuery && a.Kind != AskParse {
+		return
+	}
+	a.sent = text
+	body := make([]byte, 0, len(a.forward)+len(text))
+	if a.Kind == AskParse {
+		body = append(append(body, a.name...), 0)
+	}
+	behind := wire.HeaderSize + len(body) + len(a.Text)
+	body = append(append(body, text...), a.forward[behind:]...)
+	a.forward = wire.Message(nil, kindOf[a.Kind], body)
+}
+
 func (c *Conn) forwardQuery(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
 	c.run(stmts)
 	c.owe.push(&answer{owed: owedQuery, exchange: x, stmts: stmts, times: c.begin(stmts), judged: c.judgedBy(a)})
@@ -81,7 +98,7 @@ func (c *Conn) forwardQuery(a *Ask, x *session.Exchange, stmts []analysis.Statem
 
 func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statement) error {
 	c.names.clock++
-	p := &prepared{text: a.Text, stmts: stmts, born: c.names.clock, catalog: c.catalog}
+	p := &prepared{text: a.Text, sent: a.sent, stmts: stmts, born: c.names.clock, catalog: c.catalog}
 	c.touch(stmts)
 	undo, did := c.names.parse(a.name, p)
 	c.push(&answer{owed: owedParse, exchange: x, stmts: stmts, undo: undo, did: func() {

@@ -27,6 +27,12 @@ func (c *Conn) serverError(body []byte) error {
 	if a != nil && a.hidden { // the place is where the server takes messages that the client has not sent
 		out.Extra = slices.DeleteFunc(slices.Clone(out.Extra), func(f wire.ErrorField) bool { return strings.IndexByte("FLR", f.Type) >= 0 })
 	}
+	if a != nil && a.rewritten() { // the place is in another text than the client's
+		out.Extra = slices.DeleteFunc(slices.Clone(out.Extra), func(f wire.ErrorField) bool { return f.Type == 'P' })
+		if out.Hint == "" && strings.HasPrefix(out.Code, "42") {
+			out.Hint = "Columns are masked at the source, so a sub-select stood in the table's place: kubectl tidewaiter explain shows it."
+		}
+	}
 	if show {
 		c.ToClient = out.Append(c.ToClient, 'E')
 	}

@@ -7,11 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/masktype"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
-
-// maxTypeDepth bounds how deep types nest that are masked inside.
-const maxTypeDepth = 8
 
 // rowPlan says what happens to each column of a result. It is compiled once per
 // result, or once per portal.
@@ -50,7 +48,7 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		if len(tags) == 0 {
 			continue
 		}
-		if st == nil || !st.Touches {
+		if st == nil || !st.Touches || unmasked(st, f) {
 			p.disagrees, p.suspect, p.suspectRelation = true, f.Name, f.Relation
 		}
 		m := c.masker(tags, derived, f.Type, d.Masks)
@@ -59,10 +57,16 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		}
 		if m != nil {
 			p.masks[i], p.masking = m, true
-			p.full[i] = mask.Full(c.maskType(f.Type, 0), mask.Spec{})
+			p.full[i] = mask.Full(masktype.Of(c.catalog, f.Type), mask.Spec{})
 		}
 	}
 	return p
+}
+
+// unmasked reports whether the server attests a column to be one that the statement
+// should have read through a mask: what the mask computes is no column of a table.
+func unmasked(st *analysis.Statement, f wire.Field) bool {
+	return slices.ContainsFunc(st.Masked, func(m analysis.Masked) bool { return m.Relation == f.Relation })
 }
 
 // ColumnTags returns the tags that values of the i-th of a result's columns may
@@ -112,49 +116,19 @@ func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[str
 	if spec.Strategy == mask.Reveal {
 		return nil
 	}
-	t := c.maskType(typeOID, 0)
+	t := masktype.Of(c.catalog, typeOID)
 	if derived {
 		return mask.Full(t, spec)
 	}
 	return mask.New(t, spec)
 }
 
-// typeOrUnknown is maskType, with a type that nothing fits for one that is not known.
+// typeOrUnknown is the type as maskers know it, with one that nothing fits for one that is not known.
 func (c *Conn) typeOrUnknown(oid uint32) *mask.Type {
-	if t := c.maskType(oid, 0); t != nil {
+	if t := masktype.Of(c.catalog, oid); t != nil {
 		return t
 	}
 	return &mask.Type{OID: oid}
-}
-
-// maskType describes a type to the maskers; nil where it is not known.
-func (c *Conn) maskType(oid uint32, depth int) *mask.Type {
-	if t, ok := mask.Builtin(oid); ok {
-		return t
-	}
-	t, ok := c.catalog.Type(oid)
-	if !ok || depth > maxTypeDepth {
-		return nil
-	}
-	out := &mask.Type{OID: oid, Name: t.Name, Labels: t.Labels}
-	switch {
-	case t.Elem != 0:
-		out.Kind, out.Elem = mask.Array, c.maskType(t.Elem, depth+1)
-	case t.Kind == 'd':
-		out.Kind, out.Base = mask.Domain, c.maskType(t.Base, depth+1)
-	case t.Kind == 'e':
-		out.Kind = mask.Enum
-	case t.Kind == 'r':
-		out.Kind, out.Elem = mask.Range, c.maskType(t.Sub, depth+1)
-	case t.Kind == 'm':
-		out.Kind, out.Elem = mask.Multirange, c.maskType(t.Sub, depth+1)
-	case t.Kind == 'c':
-		out.Kind = mask.Composite
-		for _, f := range t.Fields {
-			out.Fields = append(out.Fields, mask.Field{Name: f.Name, Type: c.maskType(f.TypeOID, depth+1)})
-		}
-	}
-	return out
 }
 
 // passes reports whether rows may be forwarded without being looked at.

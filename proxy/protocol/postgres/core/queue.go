@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -57,6 +59,11 @@ func (a *answer) statement() *analysis.Statement {
 		return &a.stmts[a.index]
 	}
 	return nil
+}
+
+// rewritten reports whether another text than the client's went upstream.
+func (a *answer) rewritten() bool {
+	return slices.ContainsFunc(a.stmts, func(st analysis.Statement) bool { return st.Runs != "" })
 }
 
 // queue is a first-in first-out list of answers.

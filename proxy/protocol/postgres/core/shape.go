@@ -5,6 +5,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/masktype"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
 
@@ -62,7 +63,7 @@ func (c *Conn) maskShape(s *analysis.Shape, masks map[string]access.Mask) *mask.
 	}
 	out := &mask.Shape{Kind: shapeKinds[s.Kind], Derived: s.Derived, Elem: c.maskShape(s.Elem, masks)}
 	if s.TypeOID != 0 {
-		out.Type = c.maskType(s.TypeOID, 0)
+		out.Type = masktype.Of(c.catalog, s.TypeOID)
 	}
 	if s.Kind == analysis.ShapeLeaf {
 		if out.Spec = c.strictest(s.Tags, masks); out.Spec.Strategy == mask.Reveal {
