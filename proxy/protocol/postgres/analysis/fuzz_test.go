@@ -67,6 +67,9 @@ func anonymous(s *Statement) {
 	for i := range s.Absent {
 		s.Absent[i].Position = 0
 	}
+	for i := range s.References {
+		s.References[i].Location = 0
+	}
 	for i := range s.Effects {
 		if inner := s.Effects[i].Statement; inner != nil {
 			anonymous(inner)

@@ -19,7 +19,7 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.everything()
 	}
 	switch v := n.GetNode().(type) {
-	case nil, *pg.Node_AConst, *pg.Node_ParamRef:
+	case nil, *pg.Node_AConst:
 		return flow{}
 	case *pg.Node_List:
 		return a.flowOfAll(v.List.GetItems(), e).derived()
