@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,20 @@ func limitDenial(l *access.Limits, what, field string) *access.Denial {
 	if l.OnExceed == access.RequireApproval {
 		d.Detail = "The rule asks for approval beyond this limit (onExceed: RequireApproval); approvals are not available in this proxy, so it was stopped."
 	}
+	return d
+}
+
+// Refuse takes the permission back, before anything was sent by it, and records that.
+// It returns the denial to tell the client, which may be another one.
+func (x *Exchange) Refuse(d *access.Denial) *access.Denial {
+	x.live = false
+	if x.s != nil {
+		x.s.denied.Add(1)
+	}
+	if err := x.End(access.Ended{Outcome: access.OutcomeDenied, Message: d.What}); err != nil {
+		return recorderDown(err)
+	}
+	d.Hint = strings.TrimSpace(d.Hint + fmt.Sprintf(" Recorded as statement %d.", x.seq))
 	return d
 }
 

@@ -40,6 +40,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 		locate(stmt.Absent, text)
 		stmt.Text = part(text, int(raw.GetStmtLocation()), int(raw.GetStmtLen()))
 		stmt.ask(raw.GetStmt())
+		stmt.supply(raw.GetStmt())
 		session.apply(stmt.Effects)
 		result.Statements = append(result.Statements, *stmt)
 	}

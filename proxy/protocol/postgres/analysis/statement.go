@@ -190,6 +190,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.indirect = a.out.indirect || inner.indirect
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 	a.out.Questions = append(a.out.Questions, inner.Questions...)
+	a.out.Assigned = append(a.out.Assigned, inner.Assigned...)
 }
 
 // nest analyzes a statement inside this one and adopts its facts. Its relations

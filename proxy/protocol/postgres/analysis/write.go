@@ -61,6 +61,7 @@ func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
 	}
 	row := a.query(s.GetSelectStmt(), e)
 	target := a.modify(KindInsert, s.GetRelation())
+	a.assignRow(target, s)
 	inserted := a.insertInto(target, s.GetCols(), row)
 	if c := s.GetOnConflictClause(); c != nil {
 		a.onConflict(c, target, inserted, e)
@@ -120,6 +121,7 @@ func (a *analyzer) update(s *pg.UpdateStmt, e env) rowset {
 	inside := e.inside()
 	inside.scope.sources = []*source{target}
 	a.from(s.GetFromClause(), inside)
+	a.assignSet(target, s.GetTargetList(), s.GetFromClause(), s.GetWithClause())
 	a.assignments(s.GetTargetList(), target, inside, "UPDATE of a column that is not protected with a protected value")
 	a.predicate(s.GetWhereClause(), inside)
 	return a.returning(s.GetReturningList(), inside.scope.sources, e)
@@ -180,6 +182,7 @@ func (a *analyzer) mergeInto(s *pg.MergeStmt, e env) rowset {
 	for _, n := range s.GetMergeWhenClauses() {
 		when := n.GetMergeWhenClause()
 		a.predicate(when.GetCondition(), inside)
+		a.assignMerge(target, s, when)
 		if when.GetCommandType() != pg.CmdType_CMD_INSERT {
 			a.assignments(when.GetTargetList(), target, inside, construct)
 			continue

@@ -345,6 +345,7 @@ func (c *Conn) bindNamed() error {
 		c.client.treat = drop
 		return c.refuse('B', noStatement(statement))
 	}
+	c.bind.written = parametersOf(c.names.known(statement))
 	return nil
 }
 
@@ -378,7 +379,7 @@ func (c *Conn) bindEnd() error {
 	a.stmts = merged(of)
 	if b.complete() {
 		c.names.clock++
-		p := &portal{name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), born: c.names.clock}
+		p := &portal{name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), written: b.written, born: c.names.clock}
 		if old := c.names.portals[name]; old != nil {
 			old.end()
 		}

@@ -90,12 +90,7 @@ func ColumnTags(cat *catalog.Snapshot, st *analysis.Statement, i, columns int, f
 // masker returns the masker for a value that carries tags: the strictest of what
 // policy says for each of them. nil shows the value.
 func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[string]access.Mask) mask.Masker {
-	spec := c.maskSpec(masks[tags[0]])
-	for _, t := range tags[1:] {
-		if other := c.maskSpec(masks[t]); mask.Stricter(spec.Strategy, other.Strategy) != spec.Strategy {
-			spec = other
-		}
-	}
+	spec := c.strictest(tags, masks)
 	if spec.Strategy == mask.Reveal {
 		return nil
 	}
@@ -104,6 +99,17 @@ func (c *Conn) masker(tags []string, derived bool, typeOID uint32, masks map[str
 		return mask.Full(t, spec)
 	}
 	return mask.New(t, spec)
+}
+
+// strictest is the strictest of what policy says for each of the tags.
+func (c *Conn) strictest(tags []string, masks map[string]access.Mask) mask.Spec {
+	spec := c.maskSpec(masks[tags[0]])
+	for _, t := range tags[1:] {
+		if other := c.maskSpec(masks[t]); mask.Stricter(spec.Strategy, other.Strategy) != spec.Strategy {
+			spec = other
+		}
+	}
+	return spec
 }
 
 // maskType describes a type to the maskers; nil where it is not known.
