@@ -30,6 +30,8 @@ type catalogCache struct {
 	mu     sync.Mutex // held while loading: everybody waits for the same load
 	now    *catalog.Snapshot
 	by     *outset // what now was made by
+	// acquired are tags that columns have got from values written to them.
+	acquired []catalog.Acquired
 	conn   *pgconn.PgConn
 	used   time.Time
 	probed time.Time
@@ -125,11 +127,11 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	if !c.usable() || changed || mark != c.mark {
 		by := c.outset.Load()
-		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now})
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired})
 		if err != nil {
 			return err
 		}
-		c.now, c.by, c.mark = next, by, mark
+		c.now, c.by, c.mark, c.acquired = next, by, mark, next.Acquired()
 	}
 	c.probed = asked
 	return nil

@@ -52,7 +52,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if err != nil {
 		return missed.word(access.AsDenial(err), cat)
 	}
-	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+	return e.follow(ctx, s, a, core.Answer{Exchange: x, Result: result, Catalog: cat})
 }
 
 // noBackslash refuses a text that the server, with standard_conforming_strings

@@ -84,6 +84,8 @@ type Statement struct {
 	Absent []Absence
 	// Questions identify what it asks of tagged data, if anything; see Question.
 	Questions []Question
+	// Writes are where it puts values with tags that the place does not carry.
+	Writes []Write
 	// Assigned are constants and parameters that go into tagged columns.
 	Assigned []Assignment
 	// ReturnsRows: a DataRow may follow.

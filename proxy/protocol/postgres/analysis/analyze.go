@@ -138,6 +138,7 @@ func (a *analyzer) settle(found *inventory) {
 		a.tags = a.cat.AllTags()
 		if a.sinks() {
 			a.launder("a write whose values cannot be followed")
+			a.taintAll()
 		}
 	}
 	if a.sleeps && out.Touches && (len(a.compared) > 0 || len(a.tags) > 0) {

@@ -126,6 +126,7 @@ func (a *analyzer) define(rv *pg.RangeVar, tags []string, construct string) bool
 	a.resource(a.newSchema(rv), name, access.AccessDefine, nil)
 	a.tags = catalog.Union(a.tags, tags)
 	if len(tags) > 0 {
+		a.taintNew(a.newSchema(rv), name, tags)
 		a.launder(construct + " of protected values")
 	}
 	if a.shadows(name) {
@@ -191,6 +192,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 	a.out.Questions = append(a.out.Questions, inner.Questions...)
 	a.out.Assigned = append(a.out.Assigned, inner.Assigned...)
+	a.out.Writes = append(a.out.Writes, inner.Writes...)
 }
 
 // nest analyzes a statement inside this one and adopts its facts. Its relations

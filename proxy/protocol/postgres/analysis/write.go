@@ -90,9 +90,11 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 	if absent {
 		a.tags = catalog.Union(a.tags, row.all().tags) // nothing goes anywhere
 	} else if row.open || len(names) < len(row.columns) {
+		a.taint(target, "", row.all().tags)
 		a.assign(nil, row.all(), construct)
 	} else {
 		for i, c := range row.columns {
+			a.taint(target, names[i], c.tags)
 			a.assign(columnTags(target, names[i]), c.flow, construct)
 		}
 	}
@@ -132,13 +134,17 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 	for _, n := range list {
 		t := n.GetResTarget()
 		for _, part := range t.GetIndirection() { // SET column[i] = value
-			a.assign(nil, a.flowOf(part, e), construct)
+			at := a.flowOf(part, e)
+			a.taint(target, t.GetName(), at.tags)
+			a.assign(nil, at, construct)
 		}
 		if a.absentTarget(target, t) {
 			a.tags = catalog.Union(a.tags, a.assigned(t.GetVal(), e).tags)
 			continue
 		}
-		a.assign(columnTags(target, t.GetName()), a.assigned(t.GetVal(), e), construct)
+		value := a.assigned(t.GetVal(), e)
+		a.taint(target, t.GetName(), value.tags)
+		a.assign(columnTags(target, t.GetName()), value, construct)
 	}
 }
 

@@ -149,6 +149,7 @@ type Snapshot struct {
 
 	marks    map[attribute][]string // the patterns that named a column, see follow
 	database string
+	acquired []Acquired
 	memo     memo
 }
 
