@@ -117,3 +117,55 @@ func TestAPlaceholderAmongLargeParametersIsFound(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestACopyOfPlaceholdersIsEndedAndTheConnectionLives(t *testing.T) {
+	p := start(t, config{tags: staffTags, sql: staffSQL, decider: decide(masked)})
+	conn, ctx := p.connect(t), context.Background()
+	lines := strings.Repeat("100\t219-09-9999\n", 50_000)
+	for name, c := range map[string]struct{ sql, data string }{
+		"text":                 {"copy staff (id, ssn) from stdin", "2\t***1120\n"},
+		"late":                 {"copy staff (id, ssn) from stdin", lines + "2\t***1120\n" + lines},
+		"without a line's end": {"copy staff (id, ssn) from stdin", "2\t***1120"},
+		"escaped":              {"copy staff (id, ssn) from stdin", "2\t**\\*1120\n"},
+		"every column":         {"copy staff from stdin", "2\t***1120\t0\t1970-01-01\t\\N\t{}\n"},
+		"csv":                  {"copy staff (id, ssn) from stdin (format csv, header)", "id,ssn\r\n2,***1120\r\n"},
+		"quoted":               {"copy staff (ssn, id) from stdin csv", "\"***1120\",2\n"},
+		"binary":               {"copy staff (id, ssn) from stdin binary", "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x07***1120\xff\xff"},
+	} {
+		_, err := conn.CopyFrom(ctx, strings.NewReader(c.data), c.sql)
+		if !destroyed(err) || !strings.Contains(err.Error(), "public.staff.ssn") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := query(t, conn, "select count(*) from staff"); got != "1" {
+			t.Errorf("%s: then there are %s rows", name, got)
+		}
+	}
+	for _, sql := range []string{"copy staff (id, ssn) from stdin", "copy staff (id, motto) from stdin"} {
+		data := "2\t219-09-9999\n3\t\\N\n"
+		if strings.Contains(sql, "motto") {
+			data = "4\t***1120\n"
+		}
+		if _, err := conn.CopyFrom(ctx, strings.NewReader(data), sql); err != nil {
+			t.Errorf("%s of ordinary values: %v", sql, err)
+		}
+	}
+}
+
+// A client may send the data before it knows that the server takes it.
+func TestACopyOfPlaceholdersSentAheadIsEnded(t *testing.T) {
+	p := start(t, config{tags: staffTags, sql: staffSQL, decider: decide(masked)})
+	conn := p.raw(t)
+	ahead := append(framed('Q', "copy staff (id, ssn) from stdin\x00"), framed('d', "2\t***11")...)
+	ahead = append(append(ahead, framed('d', "20\n")...), framed('d', "3\t219-09-9999\n")...)
+	send(t, conn, append(ahead, framed('c', "")...))
+	if got := untilKind(t, conn, 'Z'); !strings.Contains(got, "E") {
+		t.Errorf("got %q", got)
+	}
+	send(t, conn, framed('Q', "select count(*) from staff\x00"))
+	if got := untilKind(t, conn, 'Z'); !strings.Contains(got, "D") || strings.Contains(got, "E") {
+		t.Errorf("afterwards: %q", got)
+	}
+	if err := p.server.Exec(context.Background(), p.db, `DO $$ BEGIN ASSERT (SELECT count(*) FROM staff) = 1; END $$`); err != nil {
+		t.Error(err)
+	}
+}
