@@ -123,6 +123,7 @@ func (x *Exchange) End(e access.Ended) error {
 	if x.standing || x.s == nil || x.ended.Swap(true) {
 		return nil
 	}
+	x.s.underWay.Add(-1)
 	e.Rows, e.Bytes, e.Masked = x.rows.Load(), x.bytes.Load(), x.masked.Load()
 	e.Duration = x.s.p.now().Sub(x.started)
 	if x.told.Load() {

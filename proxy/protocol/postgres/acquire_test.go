@@ -136,3 +136,59 @@ func TestAcquiredTagsOutliveReclassification(t *testing.T) {
 		t.Errorf("after the classification was withdrawn: %q", got)
 	}
 }
+
+// What was decided before a column got tags may run after the write, in its own time.
+func TestAWriteWaitsForStatementsThatWereDecidedBefore(t *testing.T) {
+	p := start(t, config{tags: shopTags, sql: notesSQL})
+	reader, writer := p.connect(t), p.connect(t)
+	read := make(chan string)
+	go func() {
+		results, err := reader.Exec(context.Background(), "select pg_sleep(1.5); select upper(note) from notes; insert into kept select note from notes; select note from kept").ReadAll()
+		if err != nil {
+			read <- err.Error()
+			return
+		}
+		var all strings.Builder
+		for _, r := range results {
+			for _, row := range r.Rows {
+				all.Write(row[0])
+			}
+		}
+		read <- all.String()
+	}()
+	until(t, "the reader sleeps", func() bool {
+		return p.server.Exec(context.Background(), p.db, `DO $$ BEGIN ASSERT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'select pg_sleep(1.5)%' AND wait_event = 'PgSleep'); END $$`) == nil
+	})
+	shown(t, writer, "insert into notes select id, ssn, 'fine' from customers")
+	if got := <-read; strings.Contains(got, "078-05") || !strings.Contains(got, "FINE") {
+		t.Errorf("the reader got %q", got)
+	}
+}
+
+func TestAStatementPreparedBeforeAColumnGotTagsIsMasked(t *testing.T) {
+	p := start(t, config{tags: shopTags, sql: notesSQL})
+	reader, writer := p.connect(t), p.connect(t)
+	shown(t, reader, "prepare plain as select note from notes; prepare computed as select upper(note) from notes")
+	shown(t, writer, "insert into notes select id, ssn, 'fine' from customers")
+	for _, sql := range []string{"execute plain", "execute computed"} {
+		results, err := reader.Exec(context.Background(), sql).ReadAll()
+		for _, r := range results {
+			for _, row := range r.Rows {
+				if strings.Contains(string(row[0]), "078-05") {
+					t.Errorf("%s: %q", sql, row)
+				}
+			}
+		}
+		if err != nil && !strings.Contains(err.Error(), "tidewaiter") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for _, name := range []string{"plain", "computed"} {
+		res := reader.ExecPrepared(context.Background(), name, nil, nil, nil).Read()
+		for _, row := range res.Rows {
+			if strings.Contains(string(row[0]), "078-05") {
+				t.Errorf("%s: %q", name, row)
+			}
+		}
+	}
+}

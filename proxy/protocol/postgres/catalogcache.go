@@ -27,16 +27,18 @@ type catalogCache struct {
 	dataSource string
 	outset     atomic.Pointer[outset]
 
-	mu     sync.Mutex // held while loading: everybody waits for the same load
-	now    *catalog.Snapshot
-	by     *outset // what now was made by
+	mu  sync.Mutex // held while loading: everybody waits for the same load
+	now *catalog.Snapshot
+	by  *outset // what now was made by
 	// acquired are tags that columns have got from values written to them.
 	acquired []catalog.Acquired
-	conn   *pgconn.PgConn
-	used   time.Time
-	probed time.Time
-	mark   string // the database's state at the last load, see catalog.Probe
-	reaper *time.Timer
+	epoch    uint64 // counts what has changed the tags, besides the database
+	settled  uint64 // the epoch that every statement under way was decided in, or later
+	conn     *pgconn.PgConn
+	used     time.Time
+	probed   time.Time
+	mark     string // the database's state at the last load, see catalog.Probe
+	reaper   *time.Timer
 }
 
 // outset is what the owner says of the database, from which tags spread.
@@ -127,7 +129,10 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	if !c.usable() || changed || mark != c.mark {
 		by := c.outset.Load()
-		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired})
+		if by != c.by {
+			c.epoch++
+		}
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired, Epoch: c.epoch})
 		if err != nil {
 			return err
 		}

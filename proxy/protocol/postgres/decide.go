@@ -17,6 +17,7 @@ import (
 // decide answers a question of the core: it reads the statement, asks the
 // session, and says what the core may do. Whatever fails refuses.
 func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) core.Answer {
+	defer e.flights.deciding(s)()
 	cat, err := e.catalog.get(ctx, s, a.Stale)
 	if err != nil {
 		return core.Answer{Denial: access.AsDenial(err)}
@@ -98,7 +99,9 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, without []analys
 	for i := range a.May {
 		text, facts := a.Candidate(i)
 		if text == "" {
-			all.Statements = append(all.Statements, facts...)
+			for i := range facts {
+				all.Statements = append(all.Statements, *facts[i].Under(cat))
+			}
 			continue
 		}
 		r, _, err := e.facts.analyze(text, &a.Session, cat, e.analysisOptions(without))

@@ -91,6 +91,8 @@ type Statement struct {
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
 
+	// epoch is the catalog's when it was analyzed.
+	epoch uint64
 	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
 	indirect bool
 	// reads are Reads as lineage knows them.

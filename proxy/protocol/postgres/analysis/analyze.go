@@ -99,7 +99,7 @@ const maxSteps = 1_000_000
 
 // begin prepares for a statement.
 func (a *analyzer) begin() {
-	a.out = &Statement{}
+	a.out = &Statement{epoch: a.cat.Epoch}
 	a.features = map[string]access.Feature{}
 	a.resources = map[resourceKey]*access.Resource{}
 	a.functions = map[string]bool{}

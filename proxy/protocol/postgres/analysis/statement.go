@@ -213,6 +213,7 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 	a.out.indirect = true
 	absent := len(a.out.Absent)
 	for i, s := range statements {
+		s = s.Under(a.cat)
 		a.adopt(s)
 		a.out.Absent = a.out.Absent[:absent] // places in another text
 		a.opaque = a.opaque || s.indirect    // what that name stands for may have changed since

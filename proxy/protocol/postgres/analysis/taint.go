@@ -39,7 +39,7 @@ func (a *analyzer) taint(target *source, name string, tags []string) {
 	}
 	a.out.Writes = append(a.out.Writes, Write{Schema: permanent(target.schema), Name: relation, Tags: tags})
 	target.rest = target.rest.and(flow{tags: tags}.derived()) // RETURNING shows it
-	a.effect(DropName, relation) // a table of this session's own is free of them no longer
+	a.effect(DropName, relation)                              // a table of this session's own is free of them no longer
 }
 
 // taintNew records that a new relation is made of values with tags. One that is
@@ -67,4 +67,22 @@ func permanent(schema string) string {
 		return ""
 	}
 	return schema
+}
+
+// Under is the statement as it is to be taken under a catalog. Where tags have been
+// put on columns since it was analyzed, its text is not there to be read again, and
+// any value may be a tagged one.
+func (s *Statement) Under(cat *catalog.Snapshot) *Statement {
+	if s.epoch == cat.Epoch || !cat.AnyTagged() {
+		return s
+	}
+	old := *s
+	old.Touches, old.Derived, old.Outputs, old.origins = true, cat.AllTags(), nil, nil
+	old.Tags = cat.AllTags()
+	if old.Copy != nil {
+		c := *old.Copy
+		c.Columns = nil
+		old.Copy = &c
+	}
+	return &old
 }

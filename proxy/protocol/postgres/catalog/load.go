@@ -35,6 +35,8 @@ type Options struct {
 	Previous *Snapshot
 	// Acquired tags go on columns as those of classifications do.
 	Acquired []Acquired
+	// Epoch becomes the Snapshot's.
+	Epoch uint64
 }
 
 // Load is LoadWith classifications and trusted functions alone.
@@ -73,7 +75,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 		}
 	}
 	s := New(versions.Add(1), l.finish())
-	s.Unmatched, s.marks, s.database, s.acquired = l.unmatched, l.marks, l.database, l.acquired
+	s.Unmatched, s.marks, s.database, s.acquired, s.Epoch = l.unmatched, l.marks, l.database, l.acquired, options.Epoch
 	return s, nil
 }
 
