@@ -16,6 +16,8 @@ import (
 // hashText is how many bytes of the hash of a character string are shown, as twice as many hexadecimal digits.
 const hashText = 16
 
+const sha256Size = sha256.Size
+
 // hasher replaces values by HMAC-SHA256 over their canonical text, so that values that PostgreSQL calls equal have equal masks: in either
 // format, in char(n) as in text, whatever the case in citext. Integers take the low bits of their hash and stay positive, so in smaller types
 // two values may share a mask (int2: likely among 200 values, int4: among 50,000); joins on hashed integers are then approximate.
@@ -30,6 +32,8 @@ type mac struct {
 	hash.Hash
 	sum [sha256.Size]byte
 	buf [128]byte // canonical text on its way into the hash
+	// shown is what a mask shows of sum, kept what is sealed of that.
+	shown, kept [sha256.Size]byte
 }
 
 func newHash(c class, key []byte, redacted *constant) Masker {
@@ -86,9 +90,10 @@ func (h *mac) write(c class, value []byte, f Format) bool {
 func (h *mac) appendMask(dst []byte, c class, f Format) []byte {
 	switch c {
 	case classUUID:
-		id := h.sum[:16]
+		id := h.shown[:copy(h.shown[:], h.sum[:16])]
 		id[6] = id[6]&0x0f | 0x80 // version 8, RFC 9562: made by the vendor
 		id[8] = id[8]&0x3f | 0x80
+		h.sealOver(id)
 		if f == Binary {
 			return append(dst, id...)
 		}
@@ -102,12 +107,16 @@ func (h *mac) appendMask(dst []byte, c class, f Format) []byte {
 		full := binary.BigEndian.AppendUint64(h.buf[:0], n)
 		return append(dst, full[8-size:]...)
 	case classBytea:
+		shown := h.shown[:copy(h.shown[:], h.sum[:])]
+		h.sealOver(shown)
 		if f == Binary {
-			return append(dst, h.sum[:]...)
+			return append(dst, shown...)
 		}
-		return hex.AppendEncode(append(dst, `\x`...), h.sum[:])
+		return hex.AppendEncode(append(dst, `\x`...), shown)
 	default:
-		return hex.AppendEncode(dst, h.sum[:hashText])
+		shown := h.shown[:copy(h.shown[:], h.sum[:hashText])]
+		h.sealOver(shown)
+		return hex.AppendEncode(dst, shown)
 	}
 }
 

@@ -21,8 +21,9 @@ func sum(text string) string {
 	return string(h.Sum(nil))
 }
 
-func TestHashIsTheHMACOfTheText(t *testing.T) {
-	want := hex.EncodeToString([]byte(sum("078-05-1120")))[:32]
+func TestHashIsTheHMACOfTheTextAndItsSeal(t *testing.T) {
+	kept := sum("078-05-1120")[:12]
+	want := hex.EncodeToString([]byte(kept + sum("seal\x00" + kept)[:4]))
 	for _, oid := range []uint32{oidText, oidVarchar, oidBpchar, 19} {
 		m := mask.New(builtin(t, oid), hashSpec)
 		expectMask(t, m, "078-05-1120", mask.Text, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -88,6 +89,20 @@ func limitDenial(l *access.Limits, what, field string) *access.Denial {
 	return d
 }
 
+// Refuse takes the permission back, before anything was sent by it, and records that.
+// It returns the denial to tell the client, which may be another one.
+func (x *Exchange) Refuse(d *access.Denial) *access.Denial {
+	x.live = false
+	if x.s != nil {
+		x.s.denied.Add(1)
+	}
+	if err := x.End(access.Ended{Outcome: access.OutcomeDenied, Message: d.What}); err != nil {
+		return recorderDown(err)
+	}
+	d.Hint = strings.TrimSpace(d.Hint + fmt.Sprintf(" Recorded as statement %d.", x.seq))
+	return d
+}
+
 // Result records a batch of rows as the client sees them.
 func (x *Exchange) Result(r *access.Rows) error {
 	return x.s.append(access.Event{Kind: access.EventRows, Statement: x.seq, Rows: r})
@@ -108,6 +123,7 @@ func (x *Exchange) End(e access.Ended) error {
 	if x.standing || x.s == nil || x.ended.Swap(true) {
 		return nil
 	}
+	x.s.underWay.Add(-1)
 	e.Rows, e.Bytes, e.Masked = x.rows.Load(), x.bytes.Load(), x.masked.Load()
 	e.Duration = x.s.p.now().Sub(x.started)
 	if x.told.Load() {

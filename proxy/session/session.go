@@ -32,6 +32,8 @@ type Session struct {
 	seq    int64
 	closed bool
 
+	underWay atomic.Int64 // exchanges that have not ended
+
 	probeLock sync.Mutex
 	probes    probeSet
 
@@ -60,6 +62,9 @@ func (s *Session) Dial(ctx context.Context) (*Upstream, error) {
 // carries no operation: end of pipeline, flush, terminate.
 func (s *Session) Control() *Exchange { return &s.control }
 
+// UnderWay returns how many exchanges have not ended.
+func (s *Session) UnderWay() int64 { return s.underWay.Load() }
+
 // Begin decides op, holds it for a person where policy says so, and writes the
 // intent record. Only the Exchange it returns permits to forward the operation.
 // The error is an *access.Denial and has been recorded as far as that is
@@ -86,11 +91,13 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 	}
 	switch d.Effect {
 	case access.Allow:
+		s.underWay.Add(1)
 		return x, nil
 	case access.RequireApproval:
 		if err := s.approve(ctx, op, d); err != nil {
 			return nil, s.refused(x, access.AsDenial(err))
 		}
+		s.underWay.Add(1)
 		return x, nil
 	default:
 		return nil, s.refused(x, s.denial(ctx, op, d))

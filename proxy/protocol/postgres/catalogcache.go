@@ -27,15 +27,19 @@ type catalogCache struct {
 	dataSource string
 	outset     atomic.Pointer[outset]
 
-	mu     sync.Mutex // held while loading: everybody waits for the same load
-	now    *catalog.Snapshot
-	by     *outset // what now was made by
-	conn   *pgconn.PgConn
-	used   time.Time
-	probed time.Time
-	mark   string // the database's state at the last load, see catalog.Probe
-	quiet  string // the transactions that were under way before the last probe, see catalog.Transactions
-	reaper *time.Timer
+	mu  sync.Mutex // held while loading: everybody waits for the same load
+	now *catalog.Snapshot
+	by  *outset // what now was made by
+	// acquired are tags that columns have got from values written to them.
+	acquired []catalog.Acquired
+	epoch    uint64 // counts what has changed the tags, besides the database
+	settled  uint64 // the epoch that every statement under way was decided in, or later
+	conn     *pgconn.PgConn
+	used     time.Time
+	probed   time.Time
+	mark     string // the database's state at the last load, see catalog.Probe
+	quiet    string // the transactions that were under way before the last probe, see catalog.Transactions
+	reaper   *time.Timer
 }
 
 // outset is what the owner says of the database, from which tags spread.
@@ -145,11 +149,14 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	if !c.usable() || changed || mark != c.mark {
 		by := c.outset.Load()
-		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now})
+		if by != c.by {
+			c.epoch++
+		}
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired, Epoch: c.epoch})
 		if err != nil {
 			return err
 		}
-		c.now, c.by, c.mark = next, by, mark
+		c.now, c.by, c.mark, c.acquired = next, by, mark, next.Acquired()
 	}
 	c.probed, c.quiet = asked, quiet
 	return nil

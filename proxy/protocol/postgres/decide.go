@@ -17,6 +17,7 @@ import (
 // decide answers a question of the core: it reads the statement, asks the
 // session, and says what the core may do. Whatever fails refuses.
 func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) core.Answer {
+	defer e.flights.deciding(s)()
 	cat, err := e.catalog.get(ctx, s, a.Stale)
 	if err != nil {
 		return core.Answer{Denial: access.AsDenial(err)}
@@ -56,7 +57,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	if !e.plan(cat, m).Agrees(x.Decision().Masks) {
 		return changed(x)
 	}
-	return core.Answer{Exchange: x, Result: result, Catalog: cat}
+	return e.follow(ctx, s, a, core.Answer{Exchange: x, Result: result, Catalog: cat})
 }
 
 // unseen refuses what a closer look at names has ended: by the reason that the text
@@ -114,7 +115,9 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, m masks, without
 			if err := e.plan(cat, m).Current(facts); err != nil {
 				return nil, 0, err
 			}
-			all.Statements = append(all.Statements, facts...)
+			for i := range facts {
+				all.Statements = append(all.Statements, *facts[i].Under(cat))
+			}
 			continue
 		}
 		r, _, err := e.candidate(a, i, cat, m, without)

@@ -34,6 +34,7 @@ type Engine struct {
 	catalog catalogCache
 	cancels cancelKeys
 	facts   factCache
+	flights flights
 	trusted atomic.Pointer[[]string]
 	planned atomic.Pointer[planFor]
 }

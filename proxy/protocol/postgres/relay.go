@@ -56,6 +56,7 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	r := &relay{engine: c.engine, s: s, client: c.conn, key: c.upstream, core: c.core}
 	r.changed.L = &r.mu
 	defer c.engine.cancels.remove(c.upstream)
+	defer c.engine.flights.gone(s)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over, drained := make(chan struct{}), make(chan struct{})

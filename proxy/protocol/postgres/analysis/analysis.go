@@ -87,6 +87,10 @@ type Statement struct {
 	Absent []Absence
 	// Questions identify what it asks of tagged data, if anything; see Question.
 	Questions []Question
+	// Writes are where it puts values with tags that the place does not carry.
+	Writes []Write
+	// Assigned are constants and parameters that go into tagged columns.
+	Assigned []Assignment
 	// ReturnsRows: a DataRow may follow.
 	ReturnsRows bool
 	// References are the relations that the text names, as often as it does.
@@ -98,6 +102,8 @@ type Statement struct {
 	// Runs is what runs in place of Text; empty: Text itself.
 	Runs string
 
+	// epoch is the catalog's when it was analyzed.
+	epoch uint64
 	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
 	indirect bool
 	// reads are Reads as lineage knows them.

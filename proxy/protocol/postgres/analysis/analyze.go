@@ -40,6 +40,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 		locate(stmt.Absent, text)
 		stmt.Text = part(text, int(raw.GetStmtLocation()), int(raw.GetStmtLen()))
 		stmt.ask(raw.GetStmt())
+		stmt.supply(raw.GetStmt())
 		session.apply(stmt.Effects)
 		result.Statements = append(result.Statements, *stmt)
 	}
@@ -108,7 +109,7 @@ const maxSteps = 1_000_000
 
 // begin prepares for a statement.
 func (a *analyzer) begin() {
-	a.out = &Statement{}
+	a.out = &Statement{epoch: a.cat.Epoch}
 	a.features = map[string]access.Feature{}
 	a.resources = map[resourceKey]*access.Resource{}
 	a.functions = map[string]bool{}
@@ -148,6 +149,7 @@ func (a *analyzer) settle(found *inventory) {
 		a.tags = a.cat.AllTags()
 		if a.sinks() {
 			a.launder("a write whose values cannot be followed")
+			a.taintAll()
 		}
 	}
 	if a.made.heavy() && out.Touches && len(a.compared) > 0 {

@@ -52,8 +52,8 @@ func nameNode(name string) *pg.Node {
 	return &pg.Node{Node: &pg.Node_String_{String_: &pg.String{Sval: name}}}
 }
 
-// given are the names that a statement gives to columns and FROM items.
-type given struct {
+// namesGiven are the names that a statement gives to columns and FROM items.
+type namesGiven struct {
 	names      map[string]bool
 	everything bool
 }
@@ -61,8 +61,8 @@ type given struct {
 // namedLikeFunction are functions whose column in FROM has the name of its item.
 var namedLikeFunction = wordSet("unnest generate_series regexp_split_to_table string_to_table generate_subscripts")
 
-func (a *analyzer) givenNames(n *pg.Node) given {
-	g := given{names: map[string]bool{}}
+func (a *analyzer) givenNames(n *pg.Node) namesGiven {
+	g := namesGiven{names: map[string]bool{}}
 	eachMessage(n.ProtoReflect(), func(m protoreflect.Message) {
 		switch v := m.Interface().(type) {
 		case *pg.RangeVar:
@@ -96,14 +96,14 @@ func (a *analyzer) givenNames(n *pg.Node) given {
 	return g
 }
 
-func (g *given) add(names []string) {
+func (g *namesGiven) add(names []string) {
 	for _, name := range names {
 		g.names[name] = true
 	}
 }
 
 // givenBy adds the columns of whatever relations a name may stand for.
-func (a *analyzer) givenBy(rv *pg.RangeVar, g *given) {
+func (a *analyzer) givenBy(rv *pg.RangeVar, g *namesGiven) {
 	g.names[rv.GetRelname()] = true
 	for _, r := range a.cat.Named(rv.GetRelname()) {
 		for i := range r.Columns {

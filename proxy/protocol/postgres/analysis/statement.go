@@ -127,6 +127,7 @@ func (a *analyzer) define(rv *pg.RangeVar, tags []string, construct string) bool
 	a.resource(a.newSchema(rv), name, access.AccessDefine, nil)
 	a.tags = catalog.Union(a.tags, tags)
 	if len(tags) > 0 {
+		a.taintNew(a.newSchema(rv), name, tags)
 		a.launder(construct + " of protected values")
 	}
 	if a.shadows(name) {
@@ -191,6 +192,8 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.indirect = a.out.indirect || inner.indirect
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 	a.out.Questions = append(a.out.Questions, inner.Questions...)
+	a.out.Assigned = append(a.out.Assigned, inner.Assigned...)
+	a.out.Writes = append(a.out.Writes, inner.Writes...)
 }
 
 // nest analyzes a statement inside this one and adopts its facts. Its relations
@@ -214,6 +217,7 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 	a.out.Masked = sameMasks(statements)
 	absent := len(a.out.Absent)
 	for i, s := range statements {
+		s = s.Under(a.cat)
 		a.adopt(s)
 		a.out.Absent = a.out.Absent[:absent] // places in another text
 		a.opaque = a.opaque || s.indirect    // what that name stands for may have changed since

@@ -63,6 +63,7 @@ func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
 	}
 	row := a.query(s.GetSelectStmt(), e)
 	target := a.modify(KindInsert, s.GetRelation())
+	a.assignRow(target, s)
 	inserted := a.insertInto(target, s.GetCols(), row)
 	if c := s.GetOnConflictClause(); c != nil {
 		a.onConflict(c, target, inserted, e)
@@ -91,9 +92,11 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 	if absent {
 		a.tags = catalog.Union(a.tags, row.all().tags) // nothing goes anywhere
 	} else if row.open || len(names) < len(row.columns) {
+		a.taint(target, "", row.all().tags)
 		a.assign(nil, row.all(), construct)
 	} else {
 		for i, c := range row.columns {
+			a.taint(target, names[i], c.tags)
 			a.assign(columnTags(target, names[i]), c.flow, construct)
 		}
 	}
@@ -137,6 +140,7 @@ func (a *analyzer) update(s *pg.UpdateStmt, e env) rowset {
 	inside := e.inside()
 	inside.scope.sources = []*source{target}
 	a.from(s.GetFromClause(), inside)
+	a.assignSet(target, s.GetTargetList(), s.GetFromClause(), s.GetWithClause())
 	a.assignments(s.GetTargetList(), target, inside, "UPDATE of a column that is not protected with a protected value")
 	a.predicate(s.GetWhereClause(), inside)
 	return a.returning(s.GetReturningList(), inside.scope.sources, e)
@@ -147,13 +151,17 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 	for _, n := range list {
 		t := n.GetResTarget()
 		for _, part := range t.GetIndirection() { // SET column[i] = value
-			a.assign(nil, a.flowOf(part, e), construct)
+			at := a.flowOf(part, e)
+			a.taint(target, t.GetName(), at.tags)
+			a.assign(nil, at, construct)
 		}
 		if a.absentTarget(target, t) {
 			a.tags = catalog.Union(a.tags, a.assigned(t.GetVal(), e).tags)
 			continue
 		}
-		a.assign(columnTags(target, t.GetName()), a.assigned(t.GetVal(), e), construct)
+		value := a.assigned(t.GetVal(), e)
+		a.taint(target, t.GetName(), value.tags)
+		a.assign(columnTags(target, t.GetName()), value, construct)
 	}
 }
 
@@ -204,6 +212,7 @@ func (a *analyzer) mergeInto(s *pg.MergeStmt, e env) rowset {
 	for _, n := range s.GetMergeWhenClauses() {
 		when := n.GetMergeWhenClause()
 		a.predicate(when.GetCondition(), inside)
+		a.assignMerge(target, s, when)
 		if when.GetCommandType() != pg.CmdType_CMD_INSERT {
 			a.assignments(when.GetTargetList(), target, inside, construct)
 			continue

@@ -54,6 +54,7 @@ func (l *loader) classify(patterns []*pattern) error {
 		}
 	}
 	l.follow(patterns)
+	l.acquire()
 	l.tagSamples()
 	return nil
 }

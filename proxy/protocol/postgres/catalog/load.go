@@ -33,6 +33,10 @@ type Options struct {
 	// place of: a column that a classification named then and that has another name
 	// now stays tagged. nil = none.
 	Previous *Snapshot
+	// Acquired tags go on columns as those of classifications do.
+	Acquired []Acquired
+	// Epoch becomes the Snapshot's.
+	Epoch uint64
 }
 
 // Load is LoadWith classifications and trusted functions alone.
@@ -55,6 +59,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 	l := &loader{
 		ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}, harmless: map[uint32]bool{},
 		marks: map[attribute][]string{}, previous: options.Previous,
+		wanted: options.Acquired, got: map[attribute][]string{},
 	}
 	for _, name := range options.Trusted {
 		name, _, _ = strings.Cut(name, "(")
@@ -70,7 +75,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 		}
 	}
 	s := New(versions.Add(1), l.finish())
-	s.Unmatched, s.marks, s.database = l.unmatched, l.marks, l.database
+	s.Unmatched, s.marks, s.database, s.acquired, s.Epoch = l.unmatched, l.marks, l.database, l.acquired, options.Epoch
 	return s, nil
 }
 
@@ -89,6 +94,9 @@ type loader struct {
 	unmatched []string
 	marks     map[attribute][]string // the patterns that name a column
 	previous  *Snapshot
+	wanted    []Acquired // Options.Acquired
+	acquired  []Acquired // what has become of them
+	got       map[attribute][]string
 	database  string // its OID
 }
 

@@ -120,6 +120,9 @@ type attribute struct {
 type Snapshot struct {
 	// Version grows with every Load in this process.
 	Version uint64
+	// Epoch tells snapshots apart whose tags were put by other classifications, or with
+	// other acquired tags.
+	Epoch uint64
 	// SearchPath: see Content.SearchPath.
 	SearchPath []string
 	// Server: see Content.Server.
@@ -149,6 +152,7 @@ type Snapshot struct {
 
 	marks    map[attribute][]string // the patterns that named a column, see follow
 	database string
+	acquired []Acquired
 	memo     *memo // never nil, of New
 }
 

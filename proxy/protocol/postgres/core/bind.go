@@ -28,6 +28,7 @@ type bindScan struct {
 	broken bool
 
 	digest     maphash.Hash // of everything behind the names
+	written    *parameters  // what goes into tagged columns; nil: nothing
 	formats    []int16
 	parameters []access.Value
 	results    []int16
@@ -175,6 +176,7 @@ func (b *bindScan) startParameter(size int32) {
 		b.parameters = append(b.parameters, v)
 	}
 	b.skip = int(max(size, 0))
+	b.written.start(b.index, b.skip)
 	b.step = bindParameter
 	if b.skip == 0 {
 		b.endParameter()
@@ -184,6 +186,7 @@ func (b *bindScan) startParameter(size int32) {
 func (b *bindScan) parameter(p []byte) int {
 	n := min(len(p), b.skip)
 	b.skip -= n
+	b.written.take(p[:n])
 	if b.index < len(b.parameters) {
 		v := &b.parameters[b.index]
 		v.Size += int64(n)
@@ -210,6 +213,7 @@ func (b *bindScan) endParameter() {
 			v.Text, v.Binary = string(v.Binary), nil
 		}
 	}
+	b.written.end(formatOf(b.formats, b.index))
 	b.index++
 	b.count--
 	b.step = bindParameterSize

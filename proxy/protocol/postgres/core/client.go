@@ -49,7 +49,7 @@ func (c *Conn) clientStep(p []byte) (used int, err error) {
 	case hold:
 		f.body = append(f.body, part...)
 	case pass:
-		if err := c.forward(part); err != nil {
+		if err := c.copyData(part); err != nil {
 			return used, err
 		}
 	case scan:
@@ -61,6 +61,9 @@ func (c *Conn) clientStep(p []byte) (used int, err error) {
 		return used, nil
 	}
 	kind, treat, body := f.kind, f.treat, f.body
+	if treat == pass {
+		err = c.copyDataEnds()
+	}
 	if treat == hold {
 		err = c.clientMessage(kind, body)
 	} else if treat == scan {
@@ -99,7 +102,7 @@ func (c *Conn) clientHeader() error {
 		return nil
 	case 'd':
 		f.treat = drop // PostgreSQL ignores COPY data outside a COPY
-		if c.takesCopyData() {
+		if c.takesCopyData() && !c.copyRefused() {
 			f.treat = pass
 			return c.forward(f.header[:])
 		}
@@ -293,8 +296,13 @@ func (c *Conn) sync(body []byte) error {
 }
 
 func (c *Conn) endCopy(kind byte, body []byte) error {
-	if !c.takesCopyData() {
+	if !c.takesCopyData() || c.copyRefused() {
 		return nil
+	}
+	if a := c.copyFor(); kind == 'c' && a.watch.data != nil {
+		if c.foundInCopy(a, a.watch.data.End()); a.refusal != nil {
+			return c.failCopy(a)
+		}
 	}
 	if c.copyIn {
 		c.copyEnded = true
@@ -345,6 +353,7 @@ func (c *Conn) bindNamed() error {
 		c.client.treat = drop
 		return c.refuse('B', noStatement(statement))
 	}
+	c.bind.written = parametersOf(c.names.known(statement))
 	return nil
 }
 
@@ -379,7 +388,8 @@ func (c *Conn) bindEnd() error {
 	if b.complete() {
 		c.names.clock++
 		p := &portal{
-			name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), born: c.names.clock, catalog: c.catalog,
+			name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), written: b.written,
+			born: c.names.clock, catalog: c.catalog,
 		}
 		if old := c.names.portals[name]; old != nil {
 			old.end()

@@ -47,6 +47,9 @@ func (c *Conn) Answer(ans Answer) error {
 	if c.uncertain {
 		stmts = c.suspect(stmts)
 	}
+	if denial := c.writtenBack(a, ans.Exchange, stmts); denial != nil {
+		return c.refuseStatement(a, &Answer{Denial: ans.Exchange.Refuse(denial)})
+	}
 	switch a.Kind {
 	case AskQuery:
 		return c.forwardQuery(a, ans.Exchange, stmts)

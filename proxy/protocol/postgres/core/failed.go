@@ -19,6 +19,8 @@ func (c *Conn) serverError(body []byte) error {
 	case a != nil && a.absent && e.Code == "25P02": // the server would not have looked for the name
 	case a != nil && a.poison != nil:
 		out = *a.poison
+	case a != nil && a.failed:
+		out = *a.refusal
 	case a != nil && a.hidden && a.owed == owedQuery:
 		show = false // the poison of injectPoison
 	case c.touched:
@@ -44,7 +46,7 @@ func (c *Conn) serverError(body []byte) error {
 		return nil
 	}
 	ended := access.Ended{Outcome: access.OutcomeFailed, Code: out.Code, Message: out.Message}
-	if a.exchange != nil && a.poison == nil && !c.discarding && tells(e.Code) {
+	if a.exchange != nil && a.poison == nil && !a.failed && !c.discarding && tells(e.Code) {
 		a.exchange.Told()
 	}
 	switch a.owed {

@@ -38,8 +38,9 @@ type portal struct {
 	of         []*prepared          // what it may be a portal of: mostly one
 	stmts      []analysis.Statement // the facts: one statement, none if it is empty
 	params     []access.Value
-	bound      uint64  // a digest of the parameters, whole
-	formats    []int16 // result formats as the client asked for them
+	bound      uint64      // a digest of the parameters, whole
+	written    *parameters // those that go into tagged columns
+	formats    []int16     // result formats as the client asked for them
 	fields     []wire.Field
 	described  bool // the server has said what its columns are
 	describing int  // Describe messages under way

@@ -39,6 +39,9 @@ type answer struct {
 	tag      string // of the last CommandComplete
 	function uint32 // OID, of a FunctionCall
 	copying  *copyPlan
+	watch    *watch      // of the data of a COPY FROM STDIN
+	refusal  *wire.Error // why that COPY is refused: in place of the server's error
+	failed   bool        // and the server has been told to end it
 
 	poison  *wire.Error // what the client is told in place of the server's error
 	absent  bool        // poison is about a name that is not there, see Answer.Absent

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
+)
+
+// maxAcquired bounds the columns that have acquired tags. Past it, what would add one
+// is refused, whatever policy says.
+const maxAcquired = 10_000
+
+// acquire keeps tags on values that are about to be written to columns without them:
+// policy has allowed it, and the value must not be less protected for it. From here
+// on, and before anything is forwarded, the columns carry the tags in every session
+// of this data source in this process. It returns the catalog that says so, and whether
+// sessions may still run statements by an older one.
+func (c *catalogCache) acquire(ctx context.Context, s *session.Session, more []catalog.Acquired) (cat *catalog.Snapshot, fresh bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lacking := slices.DeleteFunc(more, func(q catalog.Acquired) bool {
+		return slices.ContainsFunc(c.acquired, func(has catalog.Acquired) bool {
+			return has.Relation == q.Relation && has.Number == q.Number && has.Schema == q.Schema && has.Name == q.Name && catalog.Contains(has.Tags, q.Tags)
+		})
+	})
+	if len(c.acquired)+len(lacking) > maxAcquired {
+		return nil, false, &access.Denial{
+			Code: access.CodeTooMany, What: "tidewaiter: too many columns have got protected values from elsewhere, so no more may",
+			Hint: "Ask the owner of the DataSource to classify them.",
+		}
+	}
+	if len(lacking) == 0 && c.usable() {
+		return c.now, c.settled < c.epoch, nil
+	}
+	c.acquired = append(c.acquired, lacking...)
+	c.epoch++
+	cat, err = c.load(ctx, s, true)
+	return cat, true, err
+}
+
+// settle notes that no statement runs any more that was decided before that epoch,
+// and returns the catalog as it is now.
+func (c *catalogCache) settle(ctx context.Context, s *session.Session, epoch uint64) (*catalog.Snapshot, error) {
+	c.mu.Lock()
+	c.settled = max(c.settled, epoch)
+	c.mu.Unlock()
+	return c.get(ctx, s, false)
+}
+
+// follow lets tags follow the values of statements that are allowed and about to run,
+// and returns the answer with the facts as they are then.
+func (e *Engine) follow(ctx context.Context, s *session.Session, a *core.Ask, ans core.Answer) core.Answer {
+	more := taken(ans.Result.Statements)
+	if a.Kind == core.AskParse || len(more) == 0 {
+		return ans
+	}
+	cat, fresh, err := e.catalog.acquire(ctx, s, more)
+	if err == nil && fresh {
+		if err = e.flights.settled(ctx, s); err == nil {
+			cat, err = e.catalog.settle(ctx, s, cat.Epoch)
+		}
+	}
+	if err == nil {
+		ans.Catalog = cat
+		ans.Result, _, err = e.understand(a, cat, nil)
+	}
+	if err != nil {
+		return core.Answer{Denial: ans.Exchange.Refuse(access.AsDenial(err))}
+	}
+	return ans
+}
+
+// taken are the tags that statements carry to columns without them.
+func taken(stmts []analysis.Statement) []catalog.Acquired {
+	var out []catalog.Acquired
+	for i := range stmts {
+		for _, w := range stmts[i].Writes {
+			out = append(out, catalog.Acquired(w))
+		}
+	}
+	return out
+}
