@@ -95,6 +95,9 @@ func TestAnExplanationReadsAsToldInItsGoldenFile(t *testing.T) {
 	source := open(t, options(t, postgrestest.Shared(t).NewDatabase(t, shopSQL)))
 	for name, sql := range map[string]string{
 		"derived":        "select name, upper(ssn), count(email) from customers group by 1, 2",
+		"structured":     "select row_to_json(c), json_build_object('n', c.name, 'bought', (select json_agg(json_build_object('total', total, 'for', c.email, 'up', upper(c.ssn))) from orders where customer_id = c.id)), case when born > '1900-01-01' then name end, count(*) over () from customers c where email = 'ada@example.org'",
+		"whole-row":      "select to_jsonb(c) - 'ssn' as j, array_agg(born) as days, c from customers c where id = 1 group by c, j",
+		"written":        "update customers set name = upper(ssn), email = 'x' where id = 1 returning row_to_json(customers)",
 		"every-column":   "select * from customers where id = 1",
 		"held":           "copy customers to stdout",
 		"denied":         "delete from orders",
@@ -153,6 +156,10 @@ func TestAnExplanationSaysOfEveryColumnWhatTheProxyDoes(t *testing.T) {
 		"select upper(ssn), lower(email), born + 1, extract(year from born) from customers",
 		"select c from customers c",
 		"select row_to_json(c) from customers c",
+		"select to_jsonb(c) - 'ssn' - 'email' - 'born' from customers c",
+		"select to_jsonb(c)->>'name', to_jsonb(c)->'ssn', (c).email from customers c",
+		"select json_build_object('id', id), jsonb_build_object('n', name, 'e', email), array[ssn] from customers",
+		"select name from customers union all select name from customers",
 		"select tax, name from contacts",
 		"select x from (select email x from customers) s",
 		"select count(*), 17, 'text' from customers",
