@@ -97,6 +97,7 @@ func TestAnExplanationReadsAsToldInItsGoldenFile(t *testing.T) {
 		"derived":        "select name, upper(ssn), count(email) from customers group by 1, 2",
 		"structured":     "select row_to_json(c), json_build_object('n', c.name, 'bought', (select json_agg(json_build_object('total', total, 'for', c.email, 'up', upper(c.ssn))) from orders where customer_id = c.id)), case when born > '1900-01-01' then name end, count(*) over () from customers c where email = 'ada@example.org'",
 		"whole-row":      "select to_jsonb(c) - 'ssn' as j, array_agg(born) as days, c from customers c where id = 1 group by c, j",
+		"documented":     documented,
 		"written":        "update customers set name = upper(ssn), email = 'x' where id = 1 returning row_to_json(customers)",
 		"every-column":   "select * from customers where id = 1",
 		"held":           "copy customers to stdout",
@@ -117,6 +118,24 @@ func TestAnExplanationReadsAsToldInItsGoldenFile(t *testing.T) {
 			}
 			golden(t, name+".txt", "-- "+strings.ReplaceAll(sql, "\x1b", "<ESC>")+"\n"+text.String())
 		})
+	}
+}
+
+// documented is the statement that the page on policies shows.
+const documented = "select json_build_object('who', name, 'mail', email, 'area', left(ssn, 3)) as person, length(ssn) from customers limit 10"
+
+func TestThePageOnPoliciesShowsWhatIsPrinted(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := os.ReadFile(filepath.Join("testdata", "documented.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, output, _ := strings.Cut(string(printed), "\n")
+	if !strings.Contains(string(page), documented) || !strings.Contains(string(page), output) {
+		t.Errorf("docs/policy.md does not have the statement, or not this output of it:\n%s", output)
 	}
 }
 
