@@ -10,6 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
 
 // planner says what becomes of columns, by the same rules as the engine's plan of a result.
@@ -33,8 +35,13 @@ func (p planner) columns(ctx context.Context, db *database, st *analysis.Stateme
 	out := make([]Column, 0, len(fields))
 	for i, f := range fields {
 		c := Column{Name: f.name, Type: f.kind, Source: p.source(f.relation, f.attribute)}
-		c.Tags, c.Derived = p.tags(st, i, len(fields), f)
-		out = append(out, p.masked(c))
+		attested := wire.Field{Relation: f.relation, Attr: f.attribute}
+		c.Tags, c.Derived = core.ColumnTags(p.catalog, st, i, len(fields), attested)
+		c.Derived = c.Derived && len(c.Tags) > 0
+		if len(st.Outputs) == len(fields) {
+			c.Sources = sources(st.Outputs[i].Sources)
+		}
+		out = append(out, p.masked(c, core.ColumnShape(p.catalog, st, i, len(fields), attested)))
 	}
 	return out, ""
 }
@@ -62,9 +69,12 @@ func (p planner) copied(st *analysis.Statement) ([]Column, string) {
 		return nil, ""
 	}
 	var out []Column
-	for _, column := range st.Copy.Columns {
+	for i, column := range st.Copy.Columns {
 		c := Column{Name: column.Name, Source: p.source(column.RelOID, column.Num), Tags: column.Tags, Derived: column.Derived && len(column.Tags) > 0}
-		out = append(out, p.masked(c))
+		if len(st.Outputs) == len(st.Copy.Columns) {
+			c.Sources = sources(st.Outputs[i].Sources)
+		}
+		out = append(out, p.masked(c, column.Shape))
 	}
 	return out, ""
 }
@@ -83,31 +93,14 @@ func (p planner) source(relation uint32, attribute int16) string {
 	return ""
 }
 
-// tags are what a column's values may carry: what the server attests and what the analysis knows, together.
-func (p planner) tags(st *analysis.Statement, i, columns int, f field) (tags []string, derived bool) {
-	attested, known := p.catalog.Origin(f.relation, f.attribute)
-	if known {
-		tags, derived = attested, f.attribute == 0
-	}
-	if len(st.Outputs) == columns {
-		for _, t := range st.Outputs[i].Tags {
-			if !slices.Contains(tags, t) {
-				tags, derived = catalog.Union(tags, []string{t}), true
-			}
-		}
-		return tags, derived && len(tags) > 0
-	}
-	if f.relation == 0 || f.attribute == 0 || !known {
-		tags, derived = catalog.Union(tags, st.Derived), true
-	}
-	return tags, derived && len(tags) > 0
-}
-
-// masked says what becomes of a column: the strictest of what the policy says for its tags.
-func (p planner) masked(c Column) Column {
+// masked says what becomes of a column: the strictest of what the policy says for its tags, or, in a value of known shape, for those of each part.
+func (p planner) masked(c Column, shape *analysis.Shape) Column {
 	if len(c.Tags) == 0 {
 		c.Why = "shown"
 		return c
+	}
+	if shape != nil {
+		return p.inside(c, shape)
 	}
 	entry, strategy := p.strictest(c.Tags)
 	c.Rule = entry.Rule
@@ -136,6 +129,27 @@ func (p planner) masked(c Column) Column {
 // atSource reports whether a column is masked where the statement reads it: one of its tags is enough.
 func (p planner) atSource(tags []string) bool {
 	return slices.ContainsFunc(tags, func(t string) bool { return p.masks[t].AtSource() })
+}
+
+// inside says what becomes of the parts of a structured value.
+func (p planner) inside(c Column, shape *analysis.Shape) Column {
+	masked := 0
+	shape.Leaves(func(path string, leaf *analysis.Shape) {
+		derived := leaf.Derived || leaf.Kind == analysis.ShapeOpaque
+		part := p.masked(Column{Tags: leaf.Tags, Derived: derived}, nil)
+		if part.Mask != "" {
+			masked++
+		}
+		c.Inside = append(c.Inside, Inside{
+			Path: path, Sources: sources(leaf.Sources), Tags: leaf.Tags, Derived: derived, Mask: part.Mask, Rule: part.Rule, Why: part.Why,
+		})
+	})
+	if masked == 0 {
+		c.Why = "shown, also inside"
+		return c
+	}
+	c.Mask, c.Why = "Inside", "masked inside"
+	return c
 }
 
 func (p planner) strictest(tags []string) (access.Mask, mask.Strategy) {

@@ -95,6 +95,10 @@ func TestAnExplanationReadsAsToldInItsGoldenFile(t *testing.T) {
 	source := open(t, options(t, postgrestest.Shared(t).NewDatabase(t, shopSQL)))
 	for name, sql := range map[string]string{
 		"derived":        "select name, upper(ssn), count(email) from customers group by 1, 2",
+		"structured":     "select row_to_json(c), json_build_object('n', c.name, 'bought', (select json_agg(json_build_object('total', total, 'for', c.email, 'up', upper(c.ssn))) from orders where customer_id = c.id)), case when born > '1900-01-01' then name end, count(*) over () from customers c where email = 'ada@example.org'",
+		"whole-row":      "select to_jsonb(c) - 'ssn' as j, array_agg(born) as days, c from customers c where id = 1 group by c, j",
+		"documented":     documented,
+		"written":        "update customers set name = upper(ssn), email = 'x' where id = 1 returning row_to_json(customers)",
 		"every-column":   "select * from customers where id = 1",
 		"held":           "copy customers to stdout",
 		"denied":         "delete from orders",
@@ -114,6 +118,24 @@ func TestAnExplanationReadsAsToldInItsGoldenFile(t *testing.T) {
 			}
 			golden(t, name+".txt", "-- "+strings.ReplaceAll(sql, "\x1b", "<ESC>")+"\n"+text.String())
 		})
+	}
+}
+
+// documented is the statement that the page on policies shows.
+const documented = "select json_build_object('who', name, 'mail', email, 'area', left(ssn, 3)) as person, length(ssn) from customers limit 10"
+
+func TestThePageOnPoliciesShowsWhatIsPrinted(t *testing.T) {
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := os.ReadFile(filepath.Join("testdata", "documented.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, output, _ := strings.Cut(string(printed), "\n")
+	if !strings.Contains(string(page), documented) || !strings.Contains(string(page), output) {
+		t.Errorf("docs/policy.md does not have the statement, or not this output of it:\n%s", output)
 	}
 }
 
@@ -153,6 +175,10 @@ func TestAnExplanationSaysOfEveryColumnWhatTheProxyDoes(t *testing.T) {
 		"select upper(ssn), lower(email), born + 1, extract(year from born) from customers",
 		"select c from customers c",
 		"select row_to_json(c) from customers c",
+		"select to_jsonb(c) - 'ssn' - 'email' - 'born' from customers c",
+		"select to_jsonb(c)->>'name', to_jsonb(c)->'ssn', (c).email from customers c",
+		"select json_build_object('id', id), jsonb_build_object('n', name, 'e', email), array[ssn] from customers",
+		"select name from customers union all select name from customers",
 		"select tax, name from contacts",
 		"select x from (select email x from customers) s",
 		"select count(*), 17, 'text' from customers",

@@ -67,7 +67,7 @@ func (p *printer) statement(r *Report, st *Statement, first bool) {
 	rows := cells(st.Columns)
 	at := 0
 	for _, row := range rows {
-		at = max(at, utf8.RuneCountInString(row))
+		at = max(at, utf8.RuneCountInString(row.what))
 	}
 	head := heading(st)
 	if first {
@@ -75,13 +75,12 @@ func (p *printer) statement(r *Report, st *Statement, first bool) {
 		head = pad(head, at) + "  " + p.verdict(r.Effect, r.Observed) + "   " + visible(decider(r))
 	}
 	p.line("%s", head)
-	for i, row := range rows {
-		c := &st.Columns[i]
-		why := visible(c.Why)
-		if c.Mask != "" {
+	for _, row := range rows {
+		why := visible(row.why)
+		if row.masked {
 			why = p.tint("33", why)
 		}
-		p.line("%s  %s", pad(row, at), why)
+		p.line("%s  %s", pad(row.what, at), why)
 	}
 	if st.Note != "" {
 		p.line("  %s", visible(st.Note))
@@ -89,9 +88,51 @@ func (p *printer) statement(r *Report, st *Statement, first bool) {
 	if st.Runs != "" {
 		p.line("  runs as: %s", visible(st.Runs))
 	}
-	if len(st.PredicateTags) > 0 {
-		p.line("  compares, sorts or groups by %s (%s)", visible(strings.Join(st.PredicateTags, ", ")), strings.Join(st.Predicates, ", "))
+	p.facts(st)
+}
+
+// facts prints what the statement does beside showing columns.
+func (p *printer) facts(st *Statement) {
+	for _, f := range st.Features {
+		line := f.Name + ":"
+		if f.Construct != "" && f.Construct != f.Name {
+			line += " " + f.Construct + "."
+		}
+		if f.Effect != "" {
+			p.line("  %s", visible(line+" "+f.Effect))
+		}
 	}
+	if len(st.Written) > 0 {
+		line := "writes to " + few(st.Written)
+		if len(st.Values) > 0 {
+			line += ": " + origins(st.Values, false)
+		}
+		p.line("  %s", visible(line))
+	}
+	if len(st.PredicateTags) > 0 {
+		p.line("  compares, sorts or groups by %s (%s)", visible(compared(st)), strings.Join(st.Predicates, ", "))
+	}
+}
+
+// compared names the tagged columns that conditions look at, and the tags where it cannot be told which column carries them.
+func compared(st *Statement) string {
+	var names []string
+	told := map[string]bool{}
+	for _, s := range st.Compared {
+		if s.Column == "" || len(s.Tags) == 0 {
+			continue
+		}
+		names = append(names, s.Column+" ("+strings.Join(s.Tags, ", ")+")")
+		for _, tag := range s.Tags {
+			told[tag] = true
+		}
+	}
+	for _, tag := range st.PredicateTags {
+		if !told[tag] {
+			names = append(names, tag)
+		}
+	}
+	return few(names)
 }
 
 // heading is what a statement is: "Select, BulkSelect  reads public.customers".
@@ -100,7 +141,10 @@ func heading(st *Statement) string {
 	if kind == "" {
 		kind = "Not understood"
 	}
-	parts := []string{strings.Join(append([]string{kind}, st.Features...), ", ")}
+	for _, f := range st.Features {
+		kind += ", " + f.Name
+	}
+	parts := []string{kind}
 	for _, use := range []struct{ access, verb string }{{"Read", "reads"}, {"Write", "writes"}, {"Define", "defines"}, {"", "uses"}} {
 		var names []string
 		for _, rel := range st.Relations {
@@ -129,23 +173,36 @@ func decider(r *Report) string {
 	}
 }
 
-// cells aligns number, name, type and origin of columns.
-func cells(columns []Column) []string {
-	var name, kind, origin int
+// cell is a line about a column or a part of it, and what becomes of it.
+type cell struct {
+	what, why string
+	masked    bool
+}
+
+// cells aligns number, name, type and origin of columns. The parts of a structured value stand below it.
+func cells(columns []Column) []cell {
+	var name, kind, origin, path int
 	for i := range columns {
 		c := &columns[i]
 		name = max(name, utf8.RuneCountInString(visible(c.Name)))
 		kind = max(kind, utf8.RuneCountInString(visible(c.Type)))
 		origin = max(origin, utf8.RuneCountInString(visible(from(c))))
+		for _, part := range c.Inside {
+			path = max(path, utf8.RuneCountInString(visible(part.Path)))
+		}
 	}
-	var out []string
+	var out []cell
 	for i := range columns {
 		c := &columns[i]
 		row := fmt.Sprintf("%3d  %s  %s", i+1, pad(visible(c.Name), name), pad(visible(c.Type), kind))
 		if origin > 0 {
 			row += "  " + pad(visible(from(c)), origin)
 		}
-		out = append(out, row)
+		out = append(out, cell{row, c.Why, c.Mask != ""})
+		for _, part := range c.Inside {
+			row := "       " + pad(visible(part.Path), path) + "  " + visible(origins(part.Sources, true))
+			out = append(out, cell{row, part.Why, part.Mask != ""})
+		}
 	}
 	return out
 }
@@ -158,11 +215,65 @@ func from(c *Column) string {
 		return c.Source + " (" + tags + ")"
 	case c.Source != "":
 		return c.Source
+	case len(c.Inside) > 0:
+		return "made of " + few(relations(c.Sources))
+	case len(c.Sources) > 0:
+		return origins(c.Sources, false)
 	case tags != "":
 		return "from " + tags
 	default:
 		return "computed"
 	}
+}
+
+// relations are those of the sources; what is known of a structured value's columns stands beside its parts.
+func relations(sources []Source) []string {
+	var names []string
+	for _, s := range sources {
+		name := s.Column[:max(0, strings.LastIndexByte(s.Column, '.'))]
+		if name == "" {
+			name = "what is not known"
+		}
+		names = addOnce(names, name)
+	}
+	return names
+}
+
+// origins says which columns a value comes from, tagged ones first: "from" those that it is computed of, "by" those that choose it.
+// Of a part of a value only the tagged ones are of interest.
+func origins(sources []Source, onlyTagged bool) string {
+	var tagged, plain []string
+	for _, s := range sources {
+		text := s.Column
+		if text == "" {
+			text = "what is not known"
+		}
+		switch s.How {
+		case "condition":
+			text = "by " + text
+		case "derived":
+			text = "from " + text
+		}
+		if len(s.Tags) == 0 {
+			plain = append(plain, text)
+			continue
+		}
+		tagged = append(tagged, text+" ("+strings.Join(s.Tags, ", ")+")")
+	}
+	if onlyTagged {
+		return few(tagged)
+	}
+	return few(append(tagged, plain...))
+}
+
+// fewest is how many names a line has before it says how many more there are.
+const fewest = 3
+
+func few(names []string) string {
+	if len(names) <= fewest {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:fewest], ", ") + fmt.Sprintf(" and %d more", len(names)-fewest)
 }
 
 // words prints what a client would read besides the decision.

@@ -40,11 +40,16 @@ type Statement struct {
 	// Runs is what would run in place of Text, where columns are masked at the source; empty: Text itself.
 	Runs      string     `json:"runs,omitempty"`
 	Relations []Relation `json:"relations,omitempty"`
-	Features  []string   `json:"features,omitempty"`
+	Features  []Feature  `json:"features,omitempty"`
 	// Predicates says how columns with PredicateTags are compared, sorted or grouped by.
 	Predicates    []string `json:"predicates,omitempty"`
 	PredicateTags []string `json:"predicateTags,omitempty"`
-	Columns       []Column `json:"columns,omitempty"`
+	// Compared are the columns that conditions, orders and groups look at, tagged or not.
+	Compared []Source `json:"compared,omitempty"`
+	// Written are the columns that are written to, "schema.table.column", and Values those that the values come from.
+	Written []string `json:"written,omitempty"`
+	Values  []Source `json:"values,omitempty"`
+	Columns []Column `json:"columns,omitempty"`
 	// Note says what could not be found out: why there are no columns, or that a relation is not known.
 	Note string `json:"note,omitempty"`
 }
@@ -56,17 +61,50 @@ type Relation struct {
 	Tags   []string `json:"tags,omitempty"`
 }
 
+// Feature is what a statement does beyond its kind.
+type Feature struct {
+	Name string `json:"name"`
+	// Construct is how a person would write it, Effect what it would do, in a sentence.
+	Construct string `json:"construct,omitempty"`
+	Effect    string `json:"effect,omitempty"`
+}
+
+// Source is a column that a value comes from.
+type Source struct {
+	// Column is "schema.table.column", with "*" for a column where it may be any of them; empty where nothing is known.
+	Column string `json:"column,omitempty"`
+	// How is direct (it is that column's value), derived (computed from it), condition (chosen by it) or unknown.
+	How  string   `json:"how"`
+	Tags []string `json:"tags,omitempty"`
+}
+
+// Inside is a part of a structured value that is tagged.
+type Inside struct {
+	// Path is where it stands, as "$.orders[].card".
+	Path    string   `json:"path"`
+	Sources []Source `json:"sources,omitempty"`
+	Tags    []string `json:"tags,omitempty"`
+	Derived bool     `json:"derived,omitempty"`
+	Mask    string   `json:"mask,omitempty"` // as of a Column
+	Rule    string   `json:"rule,omitempty"`
+	Why     string   `json:"why"`
+}
+
 // Column is a column of a result, or of the data of a COPY.
 type Column struct {
 	Name string `json:"name"`
 	Type string `json:"type,omitempty"`
 	// Source is the column that the values are, "schema.table.column"; empty where they are computed.
-	Source string   `json:"source,omitempty"`
-	Tags   []string `json:"tags,omitempty"`
+	Source string `json:"source,omitempty"`
+	// Sources are the columns that the values come from, tagged or not, as far as the statement shows them.
+	Sources []Source `json:"sources,omitempty"`
+	Tags    []string `json:"tags,omitempty"`
 	// Derived: the values may be computed from tagged ones rather than be them.
 	Derived bool `json:"derived,omitempty"`
-	// Mask is the strategy in effect; empty: shown.
+	// Mask is the strategy in effect; empty: shown. "Inside" stands for a value of which only parts are masked.
 	Mask string `json:"mask,omitempty"`
+	// Inside are the tagged parts of such a value.
+	Inside []Inside `json:"inside,omitempty"`
 	// Rule is the entry that says so; empty where a tag without a mask is redacted.
 	Rule string `json:"rule,omitempty"`
 	// Why says it for a person.
@@ -122,7 +160,12 @@ func approval(a access.Approval) *Approval {
 
 // statement is what the analysis says, inner statements included.
 func statement(st *analysis.Statement) Statement {
-	out := Statement{Kind: st.Kind, Text: st.Text, Runs: strings.TrimSpace(st.Runs)}
+	out := Statement{
+		Kind: st.Kind, Text: st.Text, Runs: strings.TrimSpace(st.Runs), Compared: sources(st.Reads.Predicate), Values: sources(st.Reads.Write),
+	}
+	for _, w := range st.Written {
+		out.Written = append(out.Written, columnName(w))
+	}
 	for _, facts := range st.Facts() {
 		for _, r := range facts.Resources {
 			next := Relation{Name: r.Name, Access: string(r.Access), Tags: r.Tags}
@@ -136,7 +179,9 @@ func statement(st *analysis.Statement) Statement {
 			}
 		}
 		for _, f := range facts.Features {
-			out.Features = addOnce(out.Features, f.Name)
+			if !slices.ContainsFunc(out.Features, func(o Feature) bool { return o.Name == f.Name }) {
+				out.Features = append(out.Features, Feature{Name: f.Name, Construct: f.Construct, Effect: f.Effect})
+			}
 		}
 		for _, p := range facts.Predicates {
 			out.Predicates = addOnce(out.Predicates, p)
@@ -153,4 +198,33 @@ func addOnce(to []string, s string) []string {
 		return to
 	}
 	return append(to, s)
+}
+
+// hows are the words for the ways in which a value comes from a column.
+var hows = map[analysis.How]string{
+	analysis.Direct: "direct", analysis.Derived: "derived", analysis.Implicit: "condition", analysis.Opaque: "unknown",
+}
+
+// sources names what the analysis found.
+func sources(found []analysis.Source) []Source {
+	var out []Source
+	for _, s := range found {
+		next := Source{Column: columnName(s), How: hows[s.How], Tags: s.Tags}
+		if !slices.ContainsFunc(out, func(o Source) bool { return o.Column == next.Column && o.How == next.How }) {
+			out = append(out, next)
+		}
+	}
+	return out
+}
+
+// columnName is empty where the relation is not known.
+func columnName(s analysis.Source) string {
+	switch {
+	case s.Table == "":
+		return ""
+	case s.Column == "":
+		return s.Schema + "." + s.Table + ".*"
+	default:
+		return s.Schema + "." + s.Table + "." + s.Column
+	}
 }

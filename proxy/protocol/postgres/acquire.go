@@ -67,7 +67,7 @@ func (e *Engine) follow(ctx context.Context, s *session.Session, a *core.Ask, an
 	}
 	if err == nil {
 		ans.Catalog = cat
-		ans.Result, _, err = e.understand(a, cat, nil)
+		ans.Result, _, err = e.understand(a, cat, e.masksOf(ctx, s, cat), nil)
 	}
 	if err != nil {
 		return core.Answer{Denial: ans.Exchange.Refuse(access.AsDenial(err))}

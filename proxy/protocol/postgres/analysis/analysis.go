@@ -78,6 +78,8 @@ type Statement struct {
 	// Reads are the columns that it reads, tagged or not, and what for. Of an EXECUTE
 	// or FETCH they are those of everything that the name may stand for.
 	Reads Reads
+	// Written are the columns that it writes to, as far as they are known.
+	Written []Source
 	// Copy describes COPY … TO STDOUT and COPY … FROM STDIN; nil otherwise.
 	Copy *Copy
 	// Effects on the tracked state, in order.

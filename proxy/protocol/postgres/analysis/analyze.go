@@ -175,6 +175,7 @@ func (a *analyzer) settle(found *inventory) {
 	a.shown.opaque = a.shown.opaque || a.uncertain || a.opaque
 	out.reads = a.reads
 	out.Reads = Reads{Output: a.sources(a.shown), Predicate: a.sources(a.tested), Write: a.sources(a.written)}
+	out.Written = a.sources(a.into)
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {

@@ -95,11 +95,15 @@ func (a *analyzer) copyRelation(s *pg.CopyStmt, how access.Access, data *Copy) {
 	if !from.open {
 		data.Columns, carried = copyColumns(from, stringList(s.GetAttlist()))
 	}
-	if how == access.AccessRead {
-		a.out.Derived = carried.tags
-		a.tags = catalog.Union(a.tags, carried.tags)
-		a.shown = a.shown.and(carried)
+	if how == access.AccessWrite {
+		for _, c := range data.Columns {
+			a.writesTo(from, c.Name)
+		}
+		return
 	}
+	a.out.Derived = carried.tags
+	a.tags = catalog.Union(a.tags, carried.tags)
+	a.shown = a.shown.and(carried)
 }
 
 // copyColumns are the columns that COPY transfers: those listed, otherwise all

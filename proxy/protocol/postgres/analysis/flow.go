@@ -64,10 +64,14 @@ type Reads struct {
 }
 
 // reads are Reads while they are gathered.
-type reads struct{ shown, tested, written flow }
+type reads struct {
+	shown, tested, written flow
+	into                   flow // the columns that are written to
+}
 
 func (r *reads) add(o reads) {
 	r.shown, r.tested, r.written = r.shown.and(o.shown), r.tested.and(o.tested), r.written.and(o.written)
+	r.into = r.into.and(o.into)
 }
 
 // maxSources bounds how many sources of one value are told apart. Above it only the

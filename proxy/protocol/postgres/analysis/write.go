@@ -48,12 +48,17 @@ func (a *analyzer) assign(target []string, value flow, construct string) {
 	}
 }
 
-// columnTags is what the named column of a target is known to carry.
-func columnTags(target *source, name string) []string {
+// writesTo records that a column of a target is written, and returns what it is known
+// to carry.
+func (a *analyzer) writesTo(target *source, name string) []string {
 	if target.open {
 		return nil
 	}
-	return named(target.rowset, name).tags
+	c := named(target.rowset, name)
+	if c.relation != 0 {
+		a.into = a.into.and(flow{sources: []origin{{relation: c.relation, number: c.number}}})
+	}
+	return c.tags
 }
 
 func (a *analyzer) insert(s *pg.InsertStmt, e env) rowset {
@@ -97,7 +102,7 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 	} else {
 		for i, c := range row.columns {
 			a.taint(target, names[i], c.tags)
-			a.assign(columnTags(target, names[i]), c.flow, construct)
+			a.assign(a.writesTo(target, names[i]), c.flow, construct)
 		}
 	}
 	return inserted(target, names, row, absent)
@@ -161,7 +166,7 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 		}
 		value := a.assigned(t.GetVal(), e)
 		a.taint(target, t.GetName(), value.tags)
-		a.assign(columnTags(target, t.GetName()), value, construct)
+		a.assign(a.writesTo(target, t.GetName()), value, construct)
 	}
 }
 
