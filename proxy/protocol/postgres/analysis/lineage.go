@@ -132,7 +132,7 @@ func isColumn(n *pg.Node) bool {
 
 func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	test := a.flowOf(s.GetTestexpr(), e)
-	all := a.query(s.GetSubselect(), e).all()
+	all := a.subquery(s, e).all()
 	switch s.GetSubLinkType() {
 	case pg.SubLinkType_EXISTS_SUBLINK:
 		return flow{}
@@ -142,6 +142,30 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 		return test.and(all).derived()
 	}
 	return test.and(all).implicit()
+}
+
+// subqueryKey is one evaluation of a sub-select in an expression. Each evaluation of
+// the query around it has a scope of its own.
+type subqueryKey struct {
+	link    *pg.SubLink
+	scope   *scope
+	sources int
+	ctes    *cte
+}
+
+// subquery is what a sub-select in an expression returns. An expression is looked at
+// several times, and those inside it must not be so many times more.
+func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
+	key := subqueryKey{link: s, scope: e.scope, ctes: e.ctes}
+	if e.scope != nil {
+		key.sources = len(e.scope.sources)
+	}
+	row, known := a.subqueries[key]
+	if !known {
+		row = a.query(s.GetSubselect(), e)
+		a.subqueries[key] = row
+	}
+	return row
 }
 
 // field is a field, element or slice of a value, or the result of a function in
@@ -171,6 +195,9 @@ func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 // operation is an operator's result. A division by something protected tells by
 // its failure what the divisor is, even where the result is masked.
 func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
+	if f, found := a.jsonPart(x, e); found != nil {
+		return f
+	}
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
 	if name := stringList(x.GetName()); right.protected() && len(name) > 0 {
 		if last := name[len(name)-1]; last == "/" || last == "%" {
