@@ -173,11 +173,15 @@ func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
 func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 	all := a.parts(n, e).derived()
 	if first := x.GetIndirection(); len(first) > 0 {
-		if f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e); ok {
+		f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e)
+		if !ok {
+			f, ok = a.elementOf(x.GetArg(), first, e)
+		}
+		if ok && len(first) > 1 {
+			f = f.derived()
+		}
+		if ok {
 			all = f
-			if len(first) > 1 {
-				all = f.derived()
-			}
 		}
 	}
 	for _, part := range x.GetIndirection() {
@@ -265,10 +269,7 @@ func (a *analyzer) chosenBy(call *pg.FuncCall, e env) flow {
 		chosen = a.flowOf(filter, e)
 	}
 	if over := call.GetOver(); over != nil {
-		chosen = chosen.and(a.window(over, e))
-		if over.GetName() != "" || over.GetRefname() != "" {
-			chosen = chosen.and(e.windows)
-		}
+		chosen = chosen.and(a.window(over, e)).and(e.windows[over.GetName()]).and(e.windows[over.GetRefname()])
 	}
 	return chosen.implicit()
 }

@@ -64,12 +64,17 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
-	var all flow
-	for _, w := range s.GetWindowClause() {
-		all = all.and(a.window(w.GetWindowDef(), e))
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) map[string]flow {
+	if len(s.GetWindowClause()) == 0 {
+		return nil
 	}
-	return all
+	named := map[string]flow{}
+	e.windows = named
+	for _, n := range s.GetWindowClause() { // each sees those before it
+		w := n.GetWindowDef()
+		named[w.GetName()] = a.window(w, e).and(named[w.GetRefname()])
+	}
+	return named
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number

@@ -144,6 +144,25 @@ func (a *analyzer) fieldOf(n *pg.Node, name string, e env) (flow, bool) {
 	return named(row, name).flow, true
 }
 
+// elementOf is "(ARRAY[…])[number]" of an array that is written out. One slice among
+// the subscripts makes slices of them all.
+func (a *analyzer) elementOf(n *pg.Node, subscripts []*pg.Node, e env) (flow, bool) {
+	index := subscripts[0].GetAIndices().GetUidx().GetAConst().GetIval()
+	elements := n.GetAArrayExpr().GetElements()
+	if index == nil || len(elements) == 0 {
+		return flow{}, false
+	}
+	for _, s := range subscripts {
+		if s.GetAIndices().GetIsSlice() {
+			return flow{}, false
+		}
+	}
+	if i := int(index.GetIval()); i >= 1 && i <= len(elements) {
+		return a.flowOf(elements[i-1], e).derived(), true
+	}
+	return flow{}, true // NULL
+}
+
 // columnCalled is "column(row)", where no function and no type has that name.
 func (a *analyzer) columnCalled(call *pg.FuncCall, name string, e env) (flow, bool) {
 	if !a.isField(call, name) || known(name) || builtinTypes[name] || a.cat.Extended(name) || a.cat.TypeNamed("", name) {

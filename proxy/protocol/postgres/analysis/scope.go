@@ -106,8 +106,9 @@ func (c *cte) find(name string) *cte {
 type env struct {
 	scope *scope
 	ctes  *cte
-	// windows is what the partitions and orders of the named windows carry.
-	windows flow
+	// windows is what the partitions and orders of the named windows carry, each with
+	// those that it builds on.
+	windows map[string]flow
 }
 
 // inside returns an environment one query level further in.
