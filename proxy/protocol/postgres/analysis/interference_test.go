@@ -302,20 +302,8 @@ func (g *generator) expression(depth int, scope []table) string {
 		return "first_value(" + ref + ") OVER (ORDER BY " + t.alias + ".*::text)"
 	case 11:
 		return t.alias + ".row_to_json"
-	case 14:
-		return "to_jsonb(" + t.alias + ") -> '" + g.name() + "'"
-	case 15:
-		return "jsonb_build_object('a', " + ref + ", 'b', " + g.expression(0, scope) + ")" + g.pick(" -> 'a'", " ->> 'b'", "")
-	case 16:
-		return "(ROW(" + ref + ", " + g.expression(0, scope) + "))." + g.pick("f1", "f2")
-	case 17:
-		return "(ARRAY[" + ref + "::text, " + g.expression(0, scope) + "::text])" + g.pick("[1]", "[2]", "[1:1]", "[0][1:2]")
-	case 18:
-		return "count(" + ref + ") " + g.pick("FILTER (WHERE "+ref+"::text > '2') ", "") + "OVER (" + g.pick("", "PARTITION BY "+column, "ORDER BY "+ref) + ")"
-	case 19:
-		return "json_agg(" + ref + ") OVER ()"
-	case 20:
-		return "jsonb_build_array(" + ref + ", " + g.expression(0, scope) + ") -> " + g.pick("0", "1", "-1", "2")
+	case 14, 15, 16, 17, 18, 19, 20:
+		return g.built(scope, t.alias, column, ref)
 	case 12, 13, 21:
 		if depth > 0 {
 			query, columns := g.query(depth-1, scope)
@@ -325,4 +313,23 @@ func (g *generator) expression(depth int, scope []table) string {
 		return ref + " IS NULL"
 	}
 	return ref
+}
+
+// built is a value that is built of others, or a part of one.
+func (g *generator) built(scope []table, alias, column, ref string) string {
+	switch g.r.Intn(7) {
+	case 0:
+		return "to_jsonb(" + alias + ") -> '" + g.name() + "'"
+	case 1:
+		return "jsonb_build_object('a', " + ref + ", 'b', " + g.expression(0, scope) + ")" + g.pick(" -> 'a'", " ->> 'b'", "")
+	case 2:
+		return "(ROW(" + ref + ", " + g.expression(0, scope) + "))." + g.pick("f1", "f2")
+	case 3:
+		return "(ARRAY[" + ref + "::text, " + g.expression(0, scope) + "::text])" + g.pick("[1]", "[2]", "[1:1]", "[0][1:2]")
+	case 4:
+		return "count(" + ref + ") " + g.pick("FILTER (WHERE "+ref+"::text > '2') ", "") + "OVER (" + g.pick("", "PARTITION BY "+column, "ORDER BY "+ref) + ")"
+	case 5:
+		return "json_agg(" + ref + ") OVER ()"
+	}
+	return "jsonb_build_array(" + ref + ", " + g.expression(0, scope) + ") -> " + g.pick("0", "1", "-1", "2")
 }

@@ -19,8 +19,12 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.everything()
 	}
 	switch v := n.GetNode().(type) {
-	case nil:
+	case nil, *pg.Node_AConst, *pg.Node_ParamRef:
 		return flow{}
+	case *pg.Node_List:
+		return a.flowOfAll(v.List.GetItems(), e).derived()
+	case *pg.Node_TypeCast:
+		return a.flowOf(v.TypeCast.GetArg(), e).derived()
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_SubLink:
@@ -32,7 +36,9 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 			return f.implicit()
 		}
 		return flow{}
-	case *pg.Node_BoolExpr, *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
+	case *pg.Node_BoolExpr:
+		return a.flowOfAll(v.BoolExpr.GetArgs(), e).implicit()
+	case *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
 		return a.parts(n, e).implicit()
 	case *pg.Node_GroupingFunc: // which columns are grouped, not their values
 		return flow{}
