@@ -32,7 +32,7 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	case *pg.Node_FuncCall:
 		return a.funcCall(v.FuncCall, e)
 	case *pg.Node_NullTest:
-		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) {
+		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) || f.part {
 			return f.implicit()
 		}
 		return flow{}
@@ -254,7 +254,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")
 	}
-	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
+	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name, e) {
 		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
@@ -297,12 +297,12 @@ func (a *analyzer) isSink(name string) bool {
 
 // declassifies reports whether a call tells nothing of the plain column that it
 // is given. Anything but a plain column could hold a condition, and
-// count(CASE WHEN …) would answer it.
-func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
+// count(CASE WHEN …) would answer it, also where a sub-select gave that a name.
+func (a *analyzer) declassifies(call *pg.FuncCall, name string, e env) bool {
 	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
-	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
+	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0]) && !a.flowOf(call.GetArgs()[0], e).part
 }
 
 // isField reports whether a call may be "column(row)".

@@ -77,6 +77,9 @@ type source struct {
 	real string
 	// scalar: the whole of it is a value, not a row: a function that returns one.
 	scalar bool
+	// renamedRow: its columns have other names than its row type's, which are those that
+	// its row has in JSON.
+	renamedRow bool
 	rowset
 }
 
@@ -144,7 +147,10 @@ func aliased(s *source, alias *pg.Alias) *source {
 	if alias == nil {
 		return s
 	}
-	return &source{alias: alias.GetAliasname(), real: s.real, rowset: s.renamed(alias.GetColnames())}
+	return &source{
+		alias: alias.GetAliasname(), real: s.real, renamedRow: s.real != "" && len(alias.GetColnames()) > 0,
+		rowset: s.rowset.renamed(alias.GetColnames()),
+	}
 }
 
 func visible(r *catalog.Relation) []column {

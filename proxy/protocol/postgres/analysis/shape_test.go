@@ -63,6 +63,7 @@ func TestWhatIsBuiltOfColumnsHasAShape(t *testing.T) {
 		`SELECT json_agg(id) FILTER (WHERE ssn > 'x') FROM customers`:                                            "not known",
 		`SELECT CASE WHEN ssn = 'x' THEN to_jsonb(c) END FROM customers c`:                                       "not known",
 		`SELECT to_jsonb(c) FROM customers c UNION ALL SELECT '{}' FROM orders`:                                  "not known",
+		`SELECT to_jsonb(c) FROM customers AS c(ssn, x, id)`:                                                     "not known",
 		`SELECT to_jsonb(c) || '{}' FROM customers c`:                                                            "not known",
 		`SELECT to_jsonb(o) FROM orders o`:                                                                       "not known", // nothing to mask
 		`SELECT row_to_json(x) FROM (SELECT ssn AS a, id AS a FROM customers) x`:                                 "not known",
@@ -87,6 +88,9 @@ func TestAPartOfWhatWasBuiltCarriesItsOwn(t *testing.T) {
 		`SELECT jsonb_build_array(id, ssn) -> 0 AS a, jsonb_build_array(id, ssn) -> -1 AS b FROM customers`:                                 "a b!",
 		`SELECT jsonb_agg(ssn) -> 0 AS a FROM customers`:                                                                                    "a!",
 		`SELECT to_jsonb(c) -> 'no such key' AS a FROM customers c`:                                                                         "a",
+		`SELECT to_jsonb(c) -> 'ssn' AS a FROM customers AS c(ssn, name, id)`:                                                               "a!", // its key is the table's
+		`SELECT to_jsonb(c) -> 'id' AS a FROM (SELECT * FROM customers) AS c(ssn, name, id)`:                                                "a!",
+		`SELECT d -> 'ssn' AS a FROM (SELECT to_jsonb(c.*) AS d FROM customers AS c(ssn, name, id)) x`:                                      "a!",
 		`SELECT to_jsonb(c) -> name AS a FROM customers c`:                                                                                  "a!",
 		`SELECT (to_jsonb(c) || '{}') -> 'name' AS a FROM customers c`:                                                                      "a!",
 		`SELECT json_build_object('a', id, 'a', ssn) -> 'a' AS a FROM customers`:                                                            "a!",
