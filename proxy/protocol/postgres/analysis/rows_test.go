@@ -106,6 +106,10 @@ func TestWhatTellsProtectedValuesFromMadeUpOnesIsInference(t *testing.T) {
 		`SELECT 1 FROM customers, generate_series(1, 1000) a, generate_series(1, 1000) b WHERE ssn = 'x'`:                             true,
 		`SELECT 1 FROM customers WHERE ssn = 'x' AND length(repeat('x', 1000 * 1000 * 1000)) > 0`:                                     true,
 
+		`SELECT count(*) FROM (SELECT CASE WHEN g = 0 THEN ssn ELSE g::text END AS x FROM customers, generate_series(0, 9) g) u GROUP BY x`: true,
+		`SELECT count(*) FROM (SELECT CASE WHEN id = 0 THEN ssn ELSE 'none' END AS x FROM customers) u GROUP BY x`:                          false,
+		`SELECT count(*) FROM (SELECT CASE WHEN id = 0 THEN ssn ELSE name END AS x FROM customers) u GROUP BY x`:                            false,
+
 		`SELECT ssn FROM customers INTERSECT SELECT ssn FROM customers`:                                         false,
 		`SELECT ssn FROM customers UNION SELECT NULL`:                                                           false,
 		`SELECT id, ssn FROM customers UNION SELECT id, NULL::text FROM orders`:                                 false,
