@@ -64,12 +64,17 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
-	var all flow
-	for _, w := range s.GetWindowClause() {
-		all = all.and(a.window(w.GetWindowDef(), e))
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) map[string]flow {
+	if len(s.GetWindowClause()) == 0 {
+		return nil
 	}
-	return all
+	named := map[string]flow{}
+	e.windows = named
+	for _, n := range s.GetWindowClause() { // each sees those before it
+		w := n.GetWindowDef()
+		named[w.GetName()] = a.window(w, e).and(named[w.GetRefname()])
+	}
+	return named
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number
@@ -132,6 +137,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		}
 		merged := column{name: c.name, flow: c.and(other)}
 		merged.mixed = merged.mixed || mixed
+		if aligned && right.columns[i].null {
+			merged.shape = c.shape
+		}
 		if aligned && merged.protected() && (s.GetOp() != pg.SetOperation_SETOP_EXCEPT || !other.protected()) {
 			merged.made = &made{arms: []column{c, right.columns[i]}}
 		}
@@ -226,9 +234,11 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			c.flow = a.flowOf(t.GetVal(), e)
 			c.part = isPart(t.GetVal(), c.flow)
 			c.null = isNull(t.GetVal())
+			c.shape = a.shapeOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
 			c.flow, c.plain = f.flow, f.plain
+			c.shape = a.shapeOf(t.GetVal(), e)
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}
