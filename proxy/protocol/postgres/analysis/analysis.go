@@ -127,7 +127,8 @@ type Output struct {
 	Tags []string
 	// Derived: anything but a plain column reference.
 	Derived bool
-	// Shape says where in a structured value the Tags stand; nil = not known.
+	// Shape says what stands where in a value that the statement builds of others; nil
+	// where that is not known, or nothing of it is tagged. Tags are those of all parts.
 	Shape *Shape
 	// Sources are the columns that the value comes from, tagged or not, in the order
 	// of their numbers. One of unknown origin has a last source without a relation.

@@ -107,6 +107,7 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	if n.GetOrdinality() { // of a value, the place is a part
 		s.columns = append(s.columns, column{name: "ordinality", flow: all.implicit()})
 	}
+	s.renamedRow = len(n.GetAlias().GetColnames()) > 0
 	s.rowset = s.renamed(n.GetAlias().GetColnames())
 	return s
 }
@@ -219,7 +220,7 @@ func usingColumn(kind pg.JoinType, left, right column, both flow) column {
 	case kind == pg.JoinType_JOIN_RIGHT:
 		c = right
 	}
-	c.flow, c.made = both, nil // what it is equal to counts, too
+	c.flow, c.shape, c.made = both, nil, nil // what it is equal to counts, too
 	return c
 }
 

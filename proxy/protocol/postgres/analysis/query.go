@@ -137,6 +137,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		}
 		merged := column{name: c.name, flow: c.and(other)}
 		merged.mixed = merged.mixed || mixed
+		if aligned && right.columns[i].null {
+			merged.shape = c.shape
+		}
 		if aligned && merged.protected() && (s.GetOp() != pg.SetOperation_SETOP_EXCEPT || !other.protected()) {
 			merged.made = &made{arms: []column{c, right.columns[i]}}
 		}
@@ -231,9 +234,11 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			c.flow = a.flowOf(t.GetVal(), e)
 			c.part = isPart(t.GetVal(), c.flow)
 			c.null = isNull(t.GetVal())
+			c.shape = a.shapeOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
 			c.flow, c.plain = f.flow, f.plain
+			c.shape = a.shapeOf(t.GetVal(), e)
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}

@@ -85,7 +85,9 @@ func (a *analyzer) rowWritten(r *pg.RowExpr, e env) (rowset, bool) {
 		if ref := n.GetColumnRef(); ref != nil && isStar(ref) {
 			return rowset{}, false // as many as the item has columns
 		}
-		row.columns = append(row.columns, column{name: "f" + strconv.Itoa(i+1), flow: a.flowOf(n, e)})
+		c := a.valueColumn(n, e)
+		c.name, c.shape = "f"+strconv.Itoa(i+1), a.shapeOf(n, e)
+		row.columns = append(row.columns, c)
 	}
 	return row, true
 }

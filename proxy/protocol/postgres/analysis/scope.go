@@ -26,6 +26,8 @@ type column struct {
 	made *made
 	// null: it is NULL in every row.
 	null bool
+	// shape is how the value is built of others; nil = not known.
+	shape *shape
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -77,6 +79,9 @@ type source struct {
 	real string
 	// scalar: the whole of it is a value, not a row: a function that returns one.
 	scalar bool
+	// renamedRow: its columns have other names than its row type's, which are those that
+	// its row has in JSON.
+	renamedRow bool
 	rowset
 }
 
@@ -144,7 +149,10 @@ func aliased(s *source, alias *pg.Alias) *source {
 	if alias == nil {
 		return s
 	}
-	return &source{alias: alias.GetAliasname(), real: s.real, rowset: s.renamed(alias.GetColnames())}
+	return &source{
+		alias: alias.GetAliasname(), real: s.real, renamedRow: s.real != "" && len(alias.GetColnames()) > 0,
+		rowset: s.rowset.renamed(alias.GetColnames()),
+	}
 }
 
 func visible(r *catalog.Relation) []column {
@@ -167,12 +175,15 @@ var systemColumns = wordSet("ctid xmin xmax cmin cmax tableoid")
 type found struct {
 	flow
 	plain bool
-	// column, where exactly one fits.
+	// column is the one that fits; of several, the last.
 	column *column
+	// single: no other column fits.
+	single bool
 }
 
 func (f *found) add(c *column) {
 	f.plain = f.column == nil && f.tags == nil && c.plain
+	f.single = f.column == nil
 	f.column = c
 	f.flow = f.and(c.flow)
 }
@@ -223,6 +234,7 @@ func (a *analyzer) unqualified(ref *pg.ColumnRef, name string, e env) found {
 		}
 		if hits > 0 {
 			f.plain = f.plain && hits == 1 && !open
+			f.single = f.single && !open
 			return f
 		}
 	}

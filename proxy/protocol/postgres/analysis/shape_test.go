@@ -89,6 +89,7 @@ func TestTheShapeOfAStructuredValueIsKnownWhereItIsCertain(t *testing.T) {
 		{"SELECT json_agg(c) FROM customers c", "[{" + customerRow + "}]"},
 		{"SELECT jsonb_agg(ssn ORDER BY id) FILTER (WHERE id > 3) FROM customers", "[!ssn]"},
 		{"SELECT json_agg(ssn) OVER () FROM customers", "~ssn"},
+		{"SELECT json_agg(id ORDER BY ssn), array_agg(id) FILTER (WHERE ssn > '3'), json_agg(DISTINCT ssn), json_agg(DISTINCT name) FROM customers", "~ssn | ~ssn | ~ssn | ."},
 		{"SELECT array_agg(c) FROM customers c", "[(" + customerRow + ")]"},
 		{"SELECT array_agg(email), ARRAY[name, ssn], ARRAY(SELECT secret FROM api_keys) FROM customers", "[!email] | [!ssn] | [!api-key]"},
 		{"SELECT ROW(id, ssn), (id, upper(ssn)) FROM customers", "(f1:. f2:!ssn) | (f1:. f2:~ssn)"},

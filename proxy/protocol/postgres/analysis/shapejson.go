@@ -18,6 +18,9 @@ func (s *shaper) function(call *pg.FuncCall, e env) *Shape {
 	if strings.HasPrefix(name, "jsonb_") || name == "to_jsonb" {
 		typeOID = oidJSONB
 	}
+	if s.chooses(call, e) {
+		return nil
+	}
 	switch name {
 	case "json_build_object", "jsonb_build_object":
 		return s.buildObject(args, e, typeOID)
@@ -45,6 +48,16 @@ func (s *shaper) function(call *pg.FuncCall, e env) *Shape {
 		}
 	}
 	return nil
+}
+
+// chooses reports whether what is protected says which values an aggregate takes, or in
+// which order.
+func (s *shaper) chooses(call *pg.FuncCall, e env) bool {
+	by := s.flowOfAll(call.GetAggOrder(), e).and(s.flowOf(call.GetAggFilter(), e))
+	if call.GetAggDistinct() {
+		by = by.and(s.flowOfAll(call.GetArgs(), e)) // which sorts them
+	}
+	return by.protected()
 }
 
 // buildObject pairs keys and values. A key that is no constant may be any, so that
@@ -259,7 +272,8 @@ func (s *shaper) constructor(n *pg.Node, e env) *Shape {
 		return onlyJSON(&Shape{Kind: ShapeList, TypeOID: returning(v.JsonArrayQueryConstructor.GetOutput()), Elem: s.column(&row.columns[0]).inJSON()})
 	case *pg.Node_JsonArrayAgg:
 		c := v.JsonArrayAgg
-		if c.GetConstructor().GetOver() != nil {
+		by := s.flowOfAll(c.GetConstructor().GetAggOrder(), e).and(s.flowOf(c.GetConstructor().GetAggFilter(), e))
+		if c.GetConstructor().GetOver() != nil || by.protected() {
 			return nil
 		}
 		return onlyJSON(&Shape{Kind: ShapeList, TypeOID: returning(c.GetConstructor().GetOutput()), Elem: s.jsonValue(c.GetArg(), e)})

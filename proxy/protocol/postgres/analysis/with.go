@@ -141,6 +141,7 @@ func grown(before, now rowset) rowset {
 		if i < len(before.columns) {
 			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
 		}
+		now.columns[i].shape = nil
 		now.columns[i].plain = false // RowDescription attests nothing through a recursion
 		now.columns[i].made = nil
 	}
