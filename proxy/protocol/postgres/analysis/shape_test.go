@@ -57,6 +57,12 @@ func TestWhatIsBuiltOfColumnsHasAShape(t *testing.T) {
 		`SELECT to_jsonb(c) -> 'ssn' FROM customers c`:                                                                                             "not known",
 		`SELECT jsonb_build_object('x', to_jsonb(c)) -> 'x' FROM customers c`:                                                                      "{" + whole + "}",
 
+		// as PostgREST and Hasura write it
+		`SELECT coalesce(json_agg(_postgrest_t), '[]')::character varying AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`: "not known", // text
+		`SELECT coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`:                    "[{" + whole + "}…]",
+		`SELECT coalesce(json_agg("root"), '[]') AS "root" FROM (SELECT row_to_json((SELECT "_1_e" FROM (SELECT "_0_root.base"."id" AS "id", "_0_root.base"."ssn" AS "tax") AS "_1_e")) AS "root"
+			FROM (SELECT * FROM "public"."customers" WHERE id = $1) AS "_0_root.base") AS "_2_root"`: "[{id: =0, tax: =1}…]",
+
 		`SELECT json_build_object('a', ssn, 'a', id) FROM customers`:                                             "not known", // of which a?
 		`SELECT json_build_object(ssn, id) FROM customers`:                                                       "not known",
 		`SELECT json_agg(id ORDER BY ssn) FROM customers`:                                                        "not known",
