@@ -22,6 +22,15 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		return core.Answer{Denial: access.AsDenial(err)}
 	}
 	result, id, err := e.understand(a, cat, nil)
+	if ago, copies := copies(a, result, cat); copies {
+		before := cat
+		if cat, err = e.catalog.within(ctx, s, ago); err != nil {
+			return core.Answer{Denial: access.AsDenial(err)}
+		}
+		if cat != before {
+			result, id, err = e.understand(a, cat, nil)
+		}
+	}
 	if a.Backslash && err == nil {
 		err = noBackslash(a)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
@@ -28,6 +29,44 @@ func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.
 		return false
 	}
 	return now == check.Catalog || e.sameFacts(check, now)
+}
+
+// copies reports whether a statement is about to write values of columns elsewhere,
+// and how old the definitions may be by which that is judged. What has been written
+// stays, whatever is found out when the server answers; so it is looked before, and
+// what is left is the moment that the statement takes to reach the server. A
+// statement that takes values only from the table that it writes, as counters do,
+// is not worth that look each time.
+func copies(a *core.Ask, result *analysis.Result, cat *catalog.Snapshot) (ago time.Duration, copies bool) {
+	if a.Kind == core.AskParse || result == nil || !cat.AnyTagged() {
+		return 0, false
+	}
+	ago = recently
+	for i := range result.Statements {
+		s := &result.Statements[i]
+		sources := s.Reads.Write
+		if s.Kind == analysis.KindDDL { // CREATE TABLE AS and its like: what the query returns is what is written
+			sources = slices.Concat(sources, s.Reads.Output)
+		}
+		for _, source := range sources {
+			copies = true
+			if !writes(s, source.Schema, source.Table) {
+				ago = 0
+			}
+		}
+	}
+	return ago, copies
+}
+
+func writes(s *analysis.Statement, schema, name string) bool {
+	for _, fact := range s.Facts() {
+		for _, r := range fact.Resources {
+			if r.Access != access.AccessRead && r.Schema == schema && r.Name == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sameFacts reports whether a statement is what it was under another catalog: its

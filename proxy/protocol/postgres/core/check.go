@@ -83,7 +83,7 @@ func (c *Conn) Checked(same bool) error {
 // mustCheck reports whether a message of this kind, which the server has begun to
 // send, may only go on after a check, and asks for that.
 func (c *Conn) mustCheck(kind byte) bool {
-	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !c.catalog.AnyTagged() {
+	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !guards(c.catalog) {
 		return false
 	}
 	a := c.skipMaybe()
@@ -104,6 +104,12 @@ func (c *Conn) mustCheck(kind byte) bool {
 	j := a.judged
 	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts}
 	return true
+}
+
+// guards reports whether there is anything to protect: a column with a tag, or the
+// owner's word that there may be one some day.
+func guards(cat *catalog.Snapshot) bool {
+	return cat.AnyTagged() || cat != nil && len(cat.Unmatched) > 0
 }
 
 // reads reports whether anything of a database can be in what a statement returns.
@@ -131,9 +137,24 @@ func (c *Conn) shows(a *answer) (shown, steady bool) {
 		shown = true
 		relation := c.catalog.Relation(f.Relation)
 		_, known := c.catalog.Origin(f.Relation, f.Attr)
-		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r'
+		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r' && mentions(a.statement(), relation)
 	}
 	return shown, steady
+}
+
+// mentions reports whether a relation is one that the statement was decided for.
+func mentions(st *analysis.Statement, relation *catalog.Relation) bool {
+	if st == nil {
+		return false
+	}
+	for _, fact := range st.Facts() {
+		for _, r := range fact.Resources {
+			if r.Schema == relation.Schema && r.Name == relation.Name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // doubt notes a statement that the server has made by now, of whose meaning it is
