@@ -24,8 +24,10 @@ func fuzzed() *catalog.Snapshot {
 		SearchPath: []string{"pg_catalog", "public"}, Schemas: []string{"pg_catalog", "public", "app"},
 		Relations: []catalog.Relation{
 			{OID: 100, Schema: "public", Name: "customers", Kind: 'r', Columns: []catalog.Column{
-				{Name: "id", Num: 1, TypeOID: integer}, {Name: "name", Num: 2, TypeOID: text},
-				{Name: "email", Num: 3, TypeOID: text, Tags: []string{"pii/email"}}, {Name: "ssn", Num: 4, TypeOID: text, Tags: ssn},
+				{Name: "id", Num: 1, TypeOID: integer},
+				{Name: "name", Num: 2, TypeOID: text},
+				{Name: "email", Num: 3, TypeOID: text, Tags: []string{"pii/email"}},
+				{Name: "ssn", Num: 4, TypeOID: text, Tags: ssn},
 			}},
 			{OID: 101, Schema: "public", Name: "orders", Kind: 'r', Columns: []catalog.Column{
 				{Name: "id", Num: 1, TypeOID: integer}, {Name: "customer_id", Num: 2, TypeOID: integer}, {Name: "total", Num: 3, TypeOID: 1700},

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
@@ -137,9 +140,28 @@ func (c *Conn) shows(a *answer) (shown, steady bool) {
 		shown = true
 		relation := c.catalog.Relation(f.Relation)
 		_, known := c.catalog.Origin(f.Relation, f.Attr)
-		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r' && mentions(a.statement(), relation)
+		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r' &&
+			mentions(a.statement(), relation) && !c.adopts(relation)
 	}
 	return shown, steady
+}
+
+// adopts reports whether a table could be given a child that has protected columns:
+// there is one with all of its columns. Then rows of that would come out under the
+// table's own column numbers.
+func (c *Conn) adopts(parent *catalog.Relation) bool {
+	fits := func(child *catalog.Relation) bool {
+		for i := range parent.Columns {
+			if column := &parent.Columns[i]; !column.Dropped && child.Column(column.Name) == nil {
+				return false
+			}
+		}
+		return true
+	}
+	adopts, _ := c.catalog.Remember(fmt.Sprint("adopts ", parent.OID), func() any {
+		return slices.ContainsFunc(c.catalog.Tagged(), func(r *catalog.Relation) bool { return r.OID != parent.OID && r.Kind != 'v' && fits(r) })
+	}).(bool)
+	return adopts
 }
 
 // mentions reports whether a relation is one that the statement was decided for.

@@ -47,8 +47,8 @@ type Conn struct {
 
 	names   names
 	catalog *catalog.Snapshot
-	check   *Check // what the server side waits for
-	held    []byte // of the server, behind that
+	check   *Check      // what the server side waits for
+	held    []byte      // of the server, behind that
 	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
 
 	skipping   bool // messages of the client are dropped up to Sync

@@ -38,17 +38,17 @@ type answer struct {
 	function uint32 // OID, of a FunctionCall
 	copying  *copyPlan
 
-	poison *wire.Error // what the client is told in place of the server's error
-	absent bool        // poison is about a name that is not there, see Answer.Absent
+	poison  *wire.Error // what the client is told in place of the server's error
+	absent  bool        // poison is about a name that is not there, see Answer.Absent
 	judged  judged
 	checked bool // the definitions were those of judged when the rows began
 	changed bool // they were not
 
-	hidden bool        // asked for by us: the client must not see the answer
-	maybe  bool        // a Sync that a COPY may have swallowed
-	undo   func()      // takes back what forwarding changed, when it fails or is skipped
-	stays  bool        // undo is for being skipped alone: failing has the same effect
-	did    func()      // notes that it has happened
+	hidden bool   // asked for by us: the client must not see the answer
+	maybe  bool   // a Sync that a COPY may have swallowed
+	undo   func() // takes back what forwarding changed, when it fails or is skipped
+	stays  bool   // undo is for being skipped alone: failing has the same effect
+	did    func() // notes that it has happened
 }
 
 // statement returns the facts of the statement that is answering now.
