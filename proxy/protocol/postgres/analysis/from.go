@@ -218,7 +218,7 @@ func usingColumn(kind pg.JoinType, left, right column, both flow) column {
 	case kind == pg.JoinType_JOIN_RIGHT:
 		c = right
 	}
-	c.flow = both
+	c.flow, c.shape = both, nil
 	return c
 }
 

@@ -146,6 +146,9 @@ func kindsOf(node *pg.Node) []string {
 	var walk func(m protoreflect.Message)
 	walk = func(m protoreflect.Message) {
 		kinds = append(kinds, string(m.Descriptor().Name()))
+		if _, constant := m.Interface().(*pg.A_Const); constant {
+			return // what is inside is a value, which the analyzer does not look at
+		}
 		m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			switch {
 			case field.Kind() != protoreflect.MessageKind:
