@@ -39,8 +39,8 @@ func fuzzed() *catalog.Snapshot {
 	})
 }
 
-// shape renders all that is known of a text's statements but where in it they stand.
-func shape(t *testing.T, text string, cat *catalog.Snapshot) string {
+// understood renders all that is known of a text's statements but where in it they stand.
+func understood(t *testing.T, text string, cat *catalog.Snapshot) string {
 	t.Helper()
 	result, err := Analyze(text, &State{Temp: map[string]bool{"t": true}}, cat, Options{})
 	if err != nil {
@@ -90,12 +90,12 @@ func FuzzInvariants(f *testing.F) {
 	}
 	cat := fuzzed()
 	f.Fuzz(func(t *testing.T, text string) {
-		facts := shape(t, text, cat)
-		if again := shape(t, text, cat); again != facts {
+		facts := understood(t, text, cat)
+		if again := understood(t, text, cat); again != facts {
 			t.Fatalf("%q is understood in two ways:\n%s\n%s", text, facts, again)
 		}
 		for _, around := range []string{"/* a */ " + text, text + "\n-- b", " \n\t" + text + "\n/* c /* d */ */ "} {
-			if other := shape(t, around, cat); other != facts && len(facts) > 5 {
+			if other := understood(t, around, cat); other != facts && len(facts) > 5 {
 				t.Fatalf("%q is understood otherwise as %q:\n%s\n%s", text, around, facts, other)
 			}
 		}
