@@ -2,7 +2,9 @@ package core
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
@@ -219,19 +221,19 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	if !c.catalog.AnyTagged() {
 		return stmts
 	}
-	doubtful := a.portal != nil && a.portal.catalog != c.catalog && a.portal.catalog != nil
+	doubtful := a.portal != nil && a.portal.catalog != nil && !Unmoved(stmts, a.portal.catalog, c.catalog)
 	for _, p := range a.used.prepared {
-		doubtful = doubtful || p.catalog != c.catalog
+		doubtful = doubtful || !Unmoved(p.stmts, p.catalog, c.catalog)
 	}
-	for _, p := range a.used.cursors {
+	for _, p := range a.used.cursors { // these are never planned anew
 		doubtful = doubtful || p.catalog != c.catalog && !p.settled
 	}
 	for _, p := range a.May {
 		switch {
-		case p.catalog == c.catalog:
+		case p.text != "" && Unmoved(p.stmts, p.catalog, c.catalog):
 		case p.settled && p.text != "":
 			stmts = append(stmts[:len(stmts):len(stmts)], p.stmts...)
-		case p.text != "" || !p.settled:
+		case !p.settled && p.catalog != c.catalog:
 			doubtful = true
 		}
 	}
@@ -239,4 +241,29 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 		return c.suspect(stmts)
 	}
 	return stmts
+}
+
+// Unmoved reports whether the names of statements stand for the same in both
+// catalogs: each relation that has one of them, in whatever schema, is the same one
+// with the same columns. What a user's function does is not known well enough.
+func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
+	if old == now {
+		return true
+	}
+	same := func(a, b *catalog.Relation) bool { return reflect.DeepEqual(a, b) }
+	for i := range stmts {
+		for _, fact := range stmts[i].Facts() {
+			for _, r := range fact.Resources {
+				if !slices.EqualFunc(old.Named(r.Name), now.Named(r.Name), same) {
+					return false
+				}
+			}
+			for _, function := range fact.Functions {
+				if !strings.HasPrefix(function, "pg_catalog.") {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
