@@ -86,6 +86,14 @@ redteam: need-cc need-postgres ## attack a proxy with a corpus in every dress an
 lineage: need-cc need-postgres ## hold what lineage says of 100,000 made statements against what PostgreSQL does (most of an hour)
 	$(GO) run ./test/lineage $(ARGS)
 
+.PHONY: smith
+smith: need-cc need-postgres need-sqlsmith ## random statements of sqlsmith through a proxy for an hour, every byte to the client looked at
+	$(GO) run ./test/smith $(ARGS)
+
+.PHONY: ddl
+ddl: need-cc need-postgres ## DDL by others at every place between a client's messages: a quarter of an hour
+	$(GO) test ./test/ddl -count=1 -timeout 90m -args -all
+
 .PHONY: demo
 demo: need-cc ## a tour on a real PostgreSQL, in about a minute
 	$(GO) run ./hack/demo $(ARGS)
@@ -105,6 +113,12 @@ need-cc:
 	@cc=$$($(GO) env CC); command -v $${cc%% *} >/dev/null || { \
 	  echo "A C compiler is needed to build PostgreSQL's parser (pg_query_go), and $$cc is not there."; \
 	  echo "Install one:  apt-get install -y gcc libc6-dev"; exit 1; }
+
+.PHONY: need-sqlsmith
+need-sqlsmith:
+	@command -v sqlsmith >/dev/null || { \
+	  echo "sqlsmith is needed, a generator of random statements, and it is not there."; \
+	  echo "Install it:  apt-get install -y sqlsmith"; exit 1; }
 
 .PHONY: need-postgres
 need-postgres:

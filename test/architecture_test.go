@@ -205,6 +205,10 @@ var rules = []rule{
 		why: "an attack that shared the product's parser would share its mistakes",
 	},
 	{
+		packages: "test/tap", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "what looks at the bytes that a client receives must not decode them as the proxy does",
+	},
+	{
 		packages: "test/differential", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "a mistake that both sides of the comparison made would not show",
 	},

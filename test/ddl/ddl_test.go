@@ -47,7 +47,7 @@ var changes = []change{
 	{"an unprotected table before a protected one", `CREATE TABLE early.customers AS TABLE app.plain`, []string{"SELECT upper(ssn) FROM customers", "SELECT c::text FROM customers c", "SELECT ssn::int FROM customers"}},
 	{"a view in an earlier schema", `CREATE VIEW early.plain AS SELECT id, ssn AS name, name AS ssn, notes FROM app.customers`, []string{plain, "SELECT upper(name) FROM plain"}},
 	{"the path of the database", `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = late, app', current_database()); END $$; CREATE TABLE late.plain AS TABLE app.customers`, []string{plain, shouted}},
-	{"a partition is attached", `ALTER TABLE app.parted ATTACH PARTITION app.part FOR VALUES IN (1)`, []string{"SELECT name, upper(name), ssn FROM parted", "SELECT upper(ssn) FROM parted", "SELECT upper(ssn) FROM part"}},
+	{"a partition is attached", `ALTER TABLE app.parted ATTACH PARTITION app.part FOR VALUES IN (1)`, []string{"SELECT name, upper(name), ssn FROM parted", "SELECT upper(ssn) FROM parted"}},
 	{"a table inherits", `ALTER TABLE app.heir INHERIT app.plain`, []string{plain, shouted}},
 	{"a protected table inherits", `ALTER TABLE app.customers INHERIT app.plain`, []string{plain, shouted, row}},
 	{"a rule makes a table a view", `BEGIN; CREATE VIEW app.turned AS SELECT id, name, ssn, notes FROM app.customers; DROP VIEW app.shown CASCADE; DROP TABLE app.plain; ALTER VIEW app.turned RENAME TO plain; COMMIT`, []string{plain, shouted, wrong2}},

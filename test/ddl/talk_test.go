@@ -67,11 +67,17 @@ func talks(sql string) []talk {
 		{name: "message by message", steps: []step{
 			{messages(&pgproto3.Parse{Name: "", Query: sql}, flush), "1E"},
 			{messages(&pgproto3.Bind{DestinationPortal: "p"}, flush), "2E"},
-			{messages(one, flush), "sCE"}, {messages(execute, flush), "CE"}, {messages(sync), "Z"},
+			{messages(one, flush), "sCE"},
+			{messages(execute, flush), "CE"},
+			{messages(sync), "Z"},
 		}},
 		{name: "described first", steps: []step{
-			query("BEGIN"), {messages(&pgproto3.Parse{Name: "", Query: sql}, &pgproto3.Bind{DestinationPortal: "p"}, describe, flush), "TnE"},
-			{messages(one, flush), "sCE"}, {messages(execute, flush), "CE"}, {messages(sync), "Z"}, query("ROLLBACK"),
+			query("BEGIN"),
+			{messages(&pgproto3.Parse{Name: "", Query: sql}, &pgproto3.Bind{DestinationPortal: "p"}, describe, flush), "TnE"},
+			{messages(one, flush), "sCE"},
+			{messages(execute, flush), "CE"},
+			{messages(sync), "Z"},
+			query("ROLLBACK"),
 		}},
 		{name: "PREPARE", prepares: true, steps: []step{query("PREPARE e AS " + sql), query("EXECUTE e"), query("EXECUTE e")}},
 		{name: "cursor", steps: []step{

@@ -184,9 +184,22 @@ func outcomeOf(a tap.Answer) outcome {
 	return failed
 }
 
-// isOwn reports whether a text is one of those with which sqlsmith steers its session, not a statement that it made.
+// questions are the beginnings of the texts by which sqlsmith learns the schema, before it makes any statement.
+var questions = []string{
+	"select version()", "select case typnamespace when", "select table_name, table_schema, is_insertable_into", "select attname, atttypid from pg_attribute",
+	"select conname from pg_class", "select oprname, oprleft", "select (select nspname from pg_namespace where oid = pronamespace)", "select unnest(proargtypes) from pg_proc",
+}
+
+// isOwn reports whether a text is one of those with which sqlsmith steers its session and learns the schema, not a statement that it
+// made.
 func isOwn(query string) bool {
-	word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(query)), " ")
+	text := strings.ToLower(strings.Join(strings.Fields(query), " "))
+	for _, question := range questions {
+		if strings.HasPrefix(text, question) {
+			return true
+		}
+	}
+	word, _, _ := strings.Cut(text, " ")
 	switch strings.TrimRight(word, ";") {
 	case "begin", "rollback", "set", "abort", "commit", "end":
 		return true

@@ -22,6 +22,8 @@ type options struct {
 	duration   time.Duration
 	seed       int
 	statements string
+	atLeast    int  // statements: of a test, on a machine that is busy
+	direct     bool // without a proxy: of a test, which shows that leaks are found
 }
 
 func main() {

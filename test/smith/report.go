@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -42,7 +43,8 @@ const unknownShare = 5.0
 // report counts. Its methods may be called from several goroutines.
 type report struct {
 	mu       sync.Mutex
-	log      io.Writer // nil for none
+	first    chan struct{} // closed when there is a statement
+	log      io.Writer     // nil for none
 	outcomes map[outcome]int
 	accepted int
 	masked   int            // answered, with protected values in the output
@@ -58,7 +60,7 @@ type report struct {
 
 func newReport() *report {
 	return &report{
-		outcomes: map[outcome]int{}, reasons: map[string]int{}, messages: map[string]int{}, features: map[string]int{}, findings: map[string]int{},
+		first: make(chan struct{}), outcomes: map[outcome]int{}, reasons: map[string]int{}, messages: map[string]int{}, features: map[string]int{}, findings: map[string]int{},
 	}
 }
 
@@ -89,6 +91,9 @@ func (r *report) add(v verdict) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if v.outcome != own && r.total() == 0 {
+		close(r.first)
+	}
 	r.outcomes[v.outcome]++
 	if v.accepted {
 		r.accepted++
@@ -110,6 +115,18 @@ func (r *report) add(v verdict) {
 			r.reasons[reason]++
 		}
 		r.note(fmt.Sprintf("UNKNOWN: %s\n\t%s\n", strings.Join(v.unknown, "; "), v.answer.Query))
+	}
+}
+
+// firstPatience is how long sqlsmith may take to make its first statement.
+const firstPatience = 3 * time.Minute
+
+// waitForFirst waits until a statement has been judged; in vain, if there is none for too long.
+func (r *report) waitForFirst(ctx context.Context) {
+	select {
+	case <-r.first:
+	case <-time.After(firstPatience):
+	case <-ctx.Done():
 	}
 }
 

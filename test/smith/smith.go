@@ -23,7 +23,8 @@ var testdata embed.FS
 // one may stop the server.
 const database, role = "smith", "agent"
 
-// perSeed is how many statements sqlsmith makes before it starts anew, with the next seed. Every other seed makes statements of
+// perSeed is how many statements sqlsmith makes before it starts anew, with the next
+// seed. Every other seed makes statements of
 // the schema alone, the others of the system catalog too, which has many more relations.
 const perSeed = 5_000
 
@@ -38,6 +39,8 @@ type forge struct {
 	judge  *judge
 	report *report
 	close  []func() error
+
+	user, password string // that sqlsmith logs in with
 }
 
 // smith runs sqlsmith as long as the options say and prints the report.
@@ -56,7 +59,7 @@ func smith(ctx context.Context, o options, out io.Writer) (_ *report, err error)
 		f.report.log = file
 		f.close = append(f.close, file.Close)
 	}
-	if err := f.start(ctx); err != nil {
+	if err := f.start(ctx, o.direct); err != nil {
 		return nil, err
 	}
 	started := time.Now()
@@ -70,7 +73,7 @@ func smith(ctx context.Context, o options, out io.Writer) (_ *report, err error)
 }
 
 // start brings up server, proxy and relay, in this order.
-func (f *forge) start(ctx context.Context) (err error) {
+func (f *forge) start(ctx context.Context, direct bool) (err error) {
 	dir, err := os.MkdirTemp("", "tidewaiter-smith-")
 	if err != nil {
 		return err
@@ -98,14 +101,19 @@ func (f *forge) start(ctx context.Context) (err error) {
 		return err
 	}
 	f.close = append(f.close, f.judge.close)
-	if f.proxy, err = localproxy.Start(ctx, binary, policy+"---\n"+localproxy.Secret("smith-db", f.server, role)); err != nil {
-		return err
-	}
-	f.close = append(f.close, f.proxy.Stop)
 	f.relay = &tap.Relay{
 		Needles:  tap.NewNeedles("Zq7XkWv", "736451902", "736,451,902", "73645190-2", "5717-03-"),
 		OnAnswer: f.judge.take, OnFinding: f.report.finding,
 	}
+	if direct {
+		f.user, f.password = role, f.server.Password
+		return f.relay.Listen(f.server.Address())
+	}
+	if f.proxy, err = localproxy.Start(ctx, binary, policy+"---\n"+localproxy.Secret("smith-db", f.server, role)); err != nil {
+		return err
+	}
+	f.close = append(f.close, f.proxy.Stop)
+	f.user = f.proxy.User
 	return f.relay.Listen(f.proxy.Address)
 }
 
@@ -129,9 +137,20 @@ func files(server *postgrestest.Server) (schema, policy string, err error) {
 
 // run starts sqlsmith again and again, each time with the next seed, until the time is over.
 func (f *forge) run(ctx context.Context, program string, o options, out io.Writer) error {
-	limited, cancel := context.WithTimeout(ctx, o.duration)
+	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
-	target := fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable gssencmode=disable", f.relay.Port(), f.proxy.User, f.proxy.Database)
+	go func() {
+		f.report.waitForFirst(ctx) // sqlsmith begins with some thousand questions about the catalog
+		select {
+		case <-time.After(o.duration):
+		case <-ctx.Done():
+		}
+		for limit := time.Now().Add(firstPatience); f.report.statements() < o.atLeast && time.Now().Before(limit) && ctx.Err() == nil; {
+			time.Sleep(100 * time.Millisecond)
+		}
+		cancel()
+	}()
+	target := fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s password='%s' sslmode=disable gssencmode=disable", f.relay.Port(), f.user, database, f.password)
 	for seed := o.seed; limited.Err() == nil; seed++ {
 		arguments := []string{"--target=" + target, fmt.Sprintf("--seed=%d", seed), fmt.Sprintf("--max-queries=%d", perSeed)}
 		if seed%2 == 0 {

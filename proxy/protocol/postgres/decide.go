@@ -24,6 +24,16 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	}
 	m := e.masksOf(ctx, s, cat)
 	result, id, err := e.understand(a, cat, m, nil)
+	if ago, copies := copies(a, result, cat); copies {
+		before := cat
+		if cat, err = e.catalog.within(ctx, s, ago); err != nil {
+			return core.Answer{Denial: access.AsDenial(err)}
+		}
+		if cat != before {
+			m = e.masksOf(ctx, s, cat)
+			result, id, err = e.understand(a, cat, m, nil)
+		}
+	}
 	if a.Backslash && err == nil {
 		err = noBackslash(a)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
@@ -30,22 +31,62 @@ func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.
 	return now == check.Catalog || e.sameFacts(ctx, s, check, now)
 }
 
+// copies reports whether a statement is about to write values of columns elsewhere,
+// and how old the definitions may be by which that is judged. What has been written
+// stays, whatever is found out when the server answers; so it is looked before, and
+// what is left is the moment that the statement takes to reach the server. A
+// statement that takes values only from the table that it writes, as counters do,
+// is not worth that look each time.
+func copies(a *core.Ask, result *analysis.Result, cat *catalog.Snapshot) (ago time.Duration, copies bool) {
+	if a.Kind == core.AskParse || result == nil || !cat.AnyTagged() {
+		return 0, false
+	}
+	ago = recently
+	for i := range result.Statements {
+		s := &result.Statements[i]
+		sources := s.Reads.Write
+		if s.Kind == analysis.KindDDL { // CREATE TABLE AS and its like: what the query returns is what is written
+			sources = slices.Concat(sources, s.Reads.Output)
+		}
+		for _, source := range sources {
+			copies = true
+			if !writes(s, source.Schema, source.Table) {
+				ago = 0
+			}
+		}
+	}
+	return ago, copies
+}
+
+func writes(s *analysis.Statement, schema, name string) bool {
+	for _, fact := range s.Facts() {
+		for _, r := range fact.Resources {
+			if r.Access != access.AccessRead && r.Schema == schema && r.Name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // sameFacts reports whether a statement is what it was under another catalog: its
 // facts are, and each relation of the names that it uses. Both are asked, since
 // names may have meant something else for a moment in between; a relation that the
 // statement uses stays as it is while it runs, and one that has gone does not come
 // back under its old number. One that is rewritten is another text after any change.
 func (e *Engine) sameFacts(ctx context.Context, s *session.Session, check *core.Check, now *catalog.Snapshot) bool {
-	if check.Text == "" {
+	if !core.Unmoved(check.Statements, check.Catalog, now) {
 		return false
+	}
+	if check.Text == "" { // an EXECUTE or FETCH: its facts are those of names, found before
+		return true
 	}
 	result, _, err := e.facts.analyze(check.Text, &check.Session, now, e.plan(now, e.masksOf(ctx, s, now)), e.analysisOptions(nil))
 	if err != nil || result.Runs != "" || len(result.Statements) != len(check.Statements) {
 		return false
 	}
 	for i := range result.Statements {
-		a, b := &check.Statements[i], &result.Statements[i]
-		if !reflect.DeepEqual(visible(a), visible(b)) || !sameRelations(a, check.Catalog, now) {
+		if !reflect.DeepEqual(visible(&check.Statements[i]), visible(&result.Statements[i])) {
 			return false
 		}
 	}
@@ -55,15 +96,4 @@ func (e *Engine) sameFacts(ctx context.Context, s *session.Session, check *core.
 // visible are the facts that decide what becomes of a statement's answer.
 func visible(s *analysis.Statement) []any {
 	return []any{s.Facts(), s.Touches, s.Derived, s.Outputs, s.Copy, s.ReturnsRows}
-}
-
-func sameRelations(s *analysis.Statement, old, now *catalog.Snapshot) bool {
-	for _, fact := range s.Facts() {
-		for _, r := range fact.Resources {
-			if !slices.EqualFunc(old.Named(r.Name), now.Named(r.Name), func(a, b *catalog.Relation) bool { return reflect.DeepEqual(a, b) }) {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -24,38 +24,13 @@ type inventory struct {
 func (a *analyzer) takeInventory(node *pg.Node) *inventory {
 	found := &inventory{}
 	if node != nil {
-		a.walk(node.ProtoReflect(), found)
+		a.walkNode(node, found)
 	}
 	a.survey(found)
 	for _, call := range found.calls {
 		a.call(call, found)
 	}
 	return found
-}
-
-func (a *analyzer) walk(m protoreflect.Message, found *inventory) {
-	if !nodes[string(m.Descriptor().Name())] {
-		a.opaque = true
-		return
-	}
-	node := m.Interface()
-	if _, constant := node.(*pg.A_Const); constant {
-		return // long lists are mostly of these
-	}
-	a.visit(node, found)
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Kind() != protoreflect.MessageKind {
-			return true
-		}
-		if !f.IsList() {
-			a.walk(v.Message(), found)
-			return true
-		}
-		for i := range v.List().Len() {
-			a.walk(v.List().Get(i).Message(), found)
-		}
-		return true
-	})
 }
 
 func (a *analyzer) visit(node proto.Message, found *inventory) {

@@ -271,6 +271,17 @@ func (s *Snapshot) AllTags() []string {
 	return s.allTags
 }
 
+// Tagged returns the relations that have a column with a tag, in no order.
+func (s *Snapshot) Tagged() []*Relation {
+	var tagged []*Relation
+	for _, r := range s.relations {
+		if len(r.Tags) > 0 {
+			tagged = append(tagged, r)
+		}
+	}
+	return tagged
+}
+
 // AnyTagged reports whether any column carries a tag.
 func (s *Snapshot) AnyTagged() bool { return len(s.AllTags()) > 0 }
 

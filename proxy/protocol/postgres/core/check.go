@@ -1,6 +1,11 @@
 package core
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
@@ -83,7 +88,7 @@ func (c *Conn) Checked(same bool) error {
 // mustCheck reports whether a message of this kind, which the server has begun to
 // send, may only go on after a check, and asks for that.
 func (c *Conn) mustCheck(kind byte) bool {
-	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !c.catalog.AnyTagged() {
+	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !guards(c.catalog) {
 		return false
 	}
 	a := c.skipMaybe()
@@ -104,6 +109,12 @@ func (c *Conn) mustCheck(kind byte) bool {
 	j := a.judged
 	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts}
 	return true
+}
+
+// guards reports whether there is anything to protect: a column with a tag, or the
+// owner's word that there may be one some day.
+func guards(cat *catalog.Snapshot) bool {
+	return cat.AnyTagged() || cat != nil && len(cat.Unmatched) > 0
 }
 
 // reads reports whether anything of a database can be in what a statement returns.
@@ -131,9 +142,43 @@ func (c *Conn) shows(a *answer) (shown, steady bool) {
 		shown = true
 		relation := c.catalog.Relation(f.Relation)
 		_, known := c.catalog.Origin(f.Relation, f.Attr)
-		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r'
+		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r' &&
+			mentions(a.statement(), relation) && !c.adopts(relation)
 	}
 	return shown, steady
+}
+
+// adopts reports whether a table could be given a child that has protected columns:
+// there is one with all of its columns. Then rows of that would come out under the
+// table's own column numbers.
+func (c *Conn) adopts(parent *catalog.Relation) bool {
+	fits := func(child *catalog.Relation) bool {
+		for i := range parent.Columns {
+			if column := &parent.Columns[i]; !column.Dropped && child.Column(column.Name) == nil {
+				return false
+			}
+		}
+		return true
+	}
+	adopts, _ := c.catalog.Remember(fmt.Sprint("adopts ", parent.OID), func() any {
+		return slices.ContainsFunc(c.catalog.Tagged(), func(r *catalog.Relation) bool { return r.OID != parent.OID && r.Kind != 'v' && fits(r) })
+	}).(bool)
+	return adopts
+}
+
+// mentions reports whether a relation is one that the statement was decided for.
+func mentions(st *analysis.Statement, relation *catalog.Relation) bool {
+	if st == nil {
+		return false
+	}
+	for _, fact := range st.Facts() {
+		for _, r := range fact.Resources {
+			if r.Schema == relation.Schema && r.Name == relation.Name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // doubt notes a statement that the server has made by now, of whose meaning it is
@@ -176,19 +221,19 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	if !c.catalog.AnyTagged() {
 		return stmts
 	}
-	doubtful := a.portal != nil && a.portal.catalog != c.catalog && a.portal.catalog != nil
+	doubtful := a.portal != nil && a.portal.catalog != nil && !Unmoved(stmts, a.portal.catalog, c.catalog)
 	for _, p := range a.used.prepared {
-		doubtful = doubtful || p.catalog != c.catalog
+		doubtful = doubtful || !Unmoved(p.stmts, p.catalog, c.catalog)
 	}
-	for _, p := range a.used.cursors {
+	for _, p := range a.used.cursors { // these are never planned anew
 		doubtful = doubtful || p.catalog != c.catalog && !p.settled
 	}
 	for _, p := range a.May {
 		switch {
-		case p.catalog == c.catalog:
+		case p.text != "" && Unmoved(p.stmts, p.catalog, c.catalog):
 		case p.settled && p.text != "":
 			stmts = append(stmts[:len(stmts):len(stmts)], p.stmts...)
-		case p.text != "" || !p.settled:
+		case !p.settled && p.catalog != c.catalog:
 			doubtful = true
 		}
 	}
@@ -196,4 +241,29 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 		return c.suspect(stmts)
 	}
 	return stmts
+}
+
+// Unmoved reports whether the names of statements stand for the same in both
+// catalogs: each relation that has one of them, in whatever schema, is the same one
+// with the same columns. What a user's function does is not known well enough.
+func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
+	if old == now {
+		return true
+	}
+	same := func(a, b *catalog.Relation) bool { return reflect.DeepEqual(a, b) }
+	for i := range stmts {
+		for _, fact := range stmts[i].Facts() {
+			for _, r := range fact.Resources {
+				if !slices.EqualFunc(old.Named(r.Name), now.Named(r.Name), same) {
+					return false
+				}
+			}
+			for _, function := range fact.Functions {
+				if !strings.HasPrefix(function, "pg_catalog.") {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
