@@ -193,7 +193,12 @@ func (a *analyzer) absorb(f *routineFacts) {
 // tags. perRow: the arguments differ from row to row, so that a comparison with
 // them in the body is one with generated values.
 func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineFacts {
-	key := a.routineKey(r, args, perRow)
+	return a.bodyFacts(r, args, perRow, nil)
+}
+
+// bodyFacts is routine, for a trigger with the relation whose row it is given.
+func (a *analyzer) bodyFacts(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) *routineFacts {
+	key := a.routineKey(r, args, perRow, row)
 	lib := a.shared()
 	if f := lib.facts[key]; f != nil {
 		return f
@@ -207,11 +212,11 @@ func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineF
 		return &routineFacts{opaque: true}
 	}
 	if len(lib.open) == 0 {
-		facts := a.remembered(key, r, args, perRow)
+		facts := a.remembered(key, r, args, perRow, row)
 		lib.facts[key] = facts
 		return facts
 	}
-	facts, low := a.open(r, args, perRow)
+	facts, low := a.open(r, args, perRow, row)
 	if low < len(lib.open) {
 		a.reached(low)
 		return facts
@@ -220,13 +225,13 @@ func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineF
 	return facts
 }
 
-// remembered is for a routine that the statement itself calls. What its body calls
-// is read anew, so that the facts do not depend on what was read before.
-func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow bool) *routineFacts {
+// remembered is for a routine that the statement itself runs. What its body runs is
+// read anew, so that the facts do not depend on what was read before.
+func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) *routineFacts {
 	compute := func() any {
 		inner := *a
 		inner.library = &library{facts: map[string]*routineFacts{}}
-		facts, _ := inner.open(r, args, perRow)
+		facts, _ := inner.open(r, args, perRow, row)
 		return facts
 	}
 	if len(a.session.temp) > 0 { // names of the session's own
@@ -236,10 +241,10 @@ func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow 
 }
 
 // open reads a routine. low: see read.
-func (a *analyzer) open(r *catalog.Routine, args flow, perRow bool) (facts *routineFacts, low int) {
+func (a *analyzer) open(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) (facts *routineFacts, low int) {
 	lib := a.shared()
 	lib.open = append(lib.open, r.OID)
-	facts, low = a.read(r, args, perRow)
+	facts, low = a.read(r, args, perRow, row)
 	lib.open = lib.open[:len(lib.open)-1]
 	return facts, low
 }
@@ -252,20 +257,24 @@ func (a *analyzer) reached(at int) {
 	}
 }
 
-func (a *analyzer) routineKey(r *catalog.Routine, args flow, perRow bool) string {
+func (a *analyzer) routineKey(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) string {
+	of := ""
+	if row != nil {
+		of = strconv.FormatUint(uint64(row.OID), 10)
+	}
 	return strings.Join([]string{
-		"routine", r.Signature(), args.key(), strconv.FormatBool(perRow),
-		strconv.FormatBool(a.session.pathChanged), a.callerPath(r), strings.Join(sortedNames(a.trusted), ","),
+		"routine", r.Signature(), of, args.key(), strconv.FormatBool(perRow),
+		strconv.FormatBool(a.session.pathChanged), strings.Join(a.under(), ","), strings.Join(sortedNames(a.trusted), ","),
 	}, "\x00")
 }
 
-// callerPath is the search path that a routine without one of its own is run under,
-// where that is not the session's.
-func (a *analyzer) callerPath(r *catalog.Routine) string {
-	if a.body == nil || a.body.path == nil || r.Atomic {
-		return ""
+// under is the search path that what the statement runs is run under; nil: the
+// session's.
+func (a *analyzer) under() []string {
+	if a.body == nil {
+		return nil
 	}
-	return strings.Join(a.body.path, ",")
+	return a.body.under
 }
 
 // key is a text that only flows that say the same have.

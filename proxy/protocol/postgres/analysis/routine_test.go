@@ -99,6 +99,8 @@ func TestARoutineIsWhatItsBodyDoes(t *testing.T) {
 		{"overloads: another number of arguments", `CREATE FUNCTION f(a int, b int) RETURNS text LANGUAGE internal AS 'int4out'; CREATE FUNCTION f(a text) RETURNS text LANGUAGE sql AS 'SELECT a'`, `SELECT f('1')`, `Select f[]`},
 		{"its own path", `CREATE FUNCTION f() RETURNS text LANGUAGE sql SET search_path = hidden AS 'SELECT note FROM orders WHERE id = 1'`, `SELECT f()`, `Select f[ssn] touches`},
 		{"the caller's path", `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'`, `SELECT f()`, `Select f[]`},
+		{"the path of who calls it", `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql SET search_path = hidden AS 'SELECT public.g()'`, `SELECT f()`, `Select f[ssn] touches`},
+		{"the session's path below a body that is bound", `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'; CREATE FUNCTION f() RETURNS text RETURN public.g()`, `SELECT f()`, `Select f[]`},
 		{"a setting that changes the reading", `CREATE FUNCTION f() RETURNS text LANGUAGE sql SET standard_conforming_strings = off AS 'SELECT 1::text'`, `SELECT f()`, `Select +UnknownFunction f[email ssn] touches`},
 		{"hides a built-in function", `CREATE FUNCTION lower(a int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = a'`, `SELECT lower('X')`, `Select lower[ssn] touches`},
 		{"hides a dangerous one", `CREATE FUNCTION pg_read_file(a int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'`, `SELECT pg_read_file('/etc/passwd')`, `Select +UnknownFunction pg_read_file[email ssn] touches`},

@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -100,8 +102,8 @@ func intoClause(s *pg.SelectStmt) *pg.IntoClause {
 func (a *analyzer) topModify(kind string, n *pg.Node) {
 	row := a.query(n, a.outermost())
 	a.out.Kind = kind
-	if last := len(a.inner) - 1; last >= 0 {
-		a.inner = a.inner[:last] // the statement's own
+	if a.own < len(a.inner) {
+		a.inner = slices.Delete(a.inner, a.own, a.own+1) // the statement's own
 	}
 	a.out.ReturnsRows = len(row.columns) > 0 || row.open
 	if a.out.ReturnsRows {

@@ -33,6 +33,11 @@ type Options struct {
 	// place of: a column that a classification named then and that has another name
 	// now stays tagged. nil = none.
 	Previous *Snapshot
+	// Views returns what each column of a view carries by its query, where that is
+	// certain; the snapshot is the one in the making, in which everything that the
+	// view is built on has its tags. It may only say less than the server's own
+	// attestation does. nil = the attestation alone counts.
+	Views func(query string, s *Snapshot, trusted []string) (columns [][]string, certain bool)
 }
 
 // Load is LoadWith classifications and trusted functions alone.
@@ -54,7 +59,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 	}
 	l := &loader{
 		ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}, harmless: map[uint32]bool{},
-		marks: map[attribute][]string{}, previous: options.Previous,
+		marks: map[attribute][]string{}, previous: options.Previous, options: options,
 	}
 	for _, name := range options.Trusted {
 		name, _, _ = strings.Cut(name, "(")
@@ -90,6 +95,8 @@ type loader struct {
 	marks     map[attribute][]string // the patterns that name a column
 	previous  *Snapshot
 	database  string // its OID
+	options   Options
+	viewOrder []uint32 // views, those that others are built on first
 }
 
 func (l *loader) begin() error {
@@ -250,6 +257,7 @@ func (l *loader) readNames() error {
 }
 
 func (l *loader) finish() Content {
+	l.content.Relations = nil
 	for _, oid := range l.order {
 		l.content.Relations = append(l.content.Relations, *l.relations[oid])
 	}
