@@ -88,6 +88,13 @@ type analyzer struct {
 	uncertain bool
 	// sleeps: the statement calls pg_sleep or its like.
 	sleeps bool
+	// settling counts the fixpoints that are being computed, whose rounds do not know
+	// yet what both sides of a comparison carry.
+	settling int
+	// made is about how many rows the statement makes up, from nothing but constants.
+	made work
+	// subqueries are the sub-selects that were looked at.
+	subqueries map[subqueryKey]rowset
 	// steps bounds the work of one statement.
 	steps int
 	// body is the routine's body that the statement stands in; nil for a client's.
@@ -111,6 +118,7 @@ func (a *analyzer) begin() {
 	a.functions = map[string]bool{}
 	a.kinds = map[string]bool{}
 	a.seen = map[*pg.RangeVar]bool{}
+	a.subqueries = map[subqueryKey]rowset{}
 	a.relationNames, a.withNames = map[string]bool{}, map[string]bool{}
 }
 
@@ -146,6 +154,9 @@ func (a *analyzer) settle(found *inventory) {
 		if a.sinks() {
 			a.launder("a write whose values cannot be followed")
 		}
+	}
+	if a.made.heavy() && out.Touches && len(a.compared) > 0 {
+		a.feature(Inference, "work of the statement's own making beside a comparison with a protected column")
 	}
 	if a.sleeps && out.Touches && len(a.compared) > 0 {
 		a.feature(Inference, "pg_sleep() beside a comparison with a protected column")

@@ -97,6 +97,12 @@ type flow struct {
 	opaque bool
 	// many: there are more sources than are told apart, so none is named.
 	many bool
+	// part: it is a part of a protected value, or computed from one, so that a test of
+	// it can tell more than one of the value itself.
+	part bool
+	// mixed: it stands among values that the statement makes up, so that whatever
+	// tells the two apart tells the value.
+	mixed bool
 }
 
 // protected reports whether the value may tell of a tagged column.
@@ -106,7 +112,7 @@ func (f flow) protected() bool { return len(f.tags) > 0 }
 func (f flow) and(g flow) flow {
 	f.tags = catalog.Union(f.tags, g.tags)
 	f.opaque = f.opaque || g.opaque
-	f.many = f.many || g.many
+	f.many, f.part, f.mixed = f.many || g.many, f.part || g.part, f.mixed || g.mixed
 	if !f.many {
 		f.sources = unionOrigins(f.sources, g.sources)
 		f.many = len(f.sources) > maxSources
@@ -176,7 +182,7 @@ func (f flow) atMost(how How) flow {
 
 // same reports whether two flows say the same.
 func (f flow) same(g flow) bool {
-	return f.opaque == g.opaque && f.many == g.many && slices.Equal(f.tags, g.tags) && slices.Equal(f.sources, g.sources)
+	return f.opaque == g.opaque && f.many == g.many && f.part == g.part && f.mixed == g.mixed && slices.Equal(f.tags, g.tags) && slices.Equal(f.sources, g.sources)
 }
 
 // everything is the flow of a value of which nothing is known.

@@ -72,37 +72,56 @@ func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
 	return aliased(&source{rowset: row}, n.GetAlias())
 }
 
-// rangeFunction is a function in FROM. Its columns carry what the function
-// carries; their number is not known unless a column list gives their names. The
-// number of its rows tells of its arguments, so they count as compared; of
-// generate_series it tells the value itself.
+// rangeFunction is a function in FROM, or several side by side. Their columns carry
+// what the function carries. The number of its rows tells of its arguments, so they
+// count as compared; of generate_series it tells the value itself.
 func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
+	s := &source{alias: functionAlias(n)}
+	if n.GetAlias() != nil {
+		s.alias = n.GetAlias().GetAliasname()
+	}
 	var all flow
 	for _, function := range n.GetFunctions() {
-		for _, part := range function.GetList().GetItems() {
-			carried := a.flowOf(part, e)
-			all = all.and(carried)
-			schema, name := funcName(part.GetFuncCall())
-			if carried.protected() && name == "generate_series" {
-				a.feature(Inference, "generate_series() up to a protected value")
-			}
-			if a.vouched(schema, name) {
-				a.compare(PredicateOther, carried)
-			}
+		items := function.GetList().GetItems()
+		if len(items) == 0 {
+			s.open = true
+			continue
 		}
+		whole := a.functionInFrom(items[0], e)
+		all = all.and(whole)
+		definitions := n.GetColdeflist()
+		if len(items) > 1 && len(items[1].GetList().GetItems()) > 0 {
+			definitions = items[1].GetList().GetItems()
+		}
+		name := s.alias
+		if len(n.GetFunctions()) > 1 {
+			_, name = funcName(items[0].GetFuncCall())
+		}
+		s.expand(a.functionColumns(items[0], definitions, name, whole, e))
 	}
-	s := &source{alias: functionAlias(n), rowset: rowset{open: true, rest: all}}
-	var names []*pg.Node
-	for _, def := range n.GetColdeflist() {
-		s.columns = append(s.columns, column{name: def.GetColumnDef().GetColname(), flow: all})
+	if s.open {
+		s.rest = all
 	}
-	if n.GetAlias() != nil {
-		s.alias, names = n.GetAlias().GetAliasname(), n.GetAlias().GetColnames()
+	s.scalar = len(s.columns) == 1 && !s.open && len(n.GetFunctions()) == 1
+	if n.GetOrdinality() { // of a value, the place is a part
+		s.columns = append(s.columns, column{name: "ordinality", flow: all.implicit()})
 	}
-	s.open = len(n.GetColdeflist()) == 0 || n.GetOrdinality()
-	a.routineRow(n, s)
-	s.rowset = s.renamed(names)
+	s.rowset = s.renamed(n.GetAlias().GetColnames())
 	return s
+}
+
+// functionInFrom is what the result of one function in FROM carries.
+func (a *analyzer) functionInFrom(n *pg.Node, e env) flow {
+	whole := a.flowOf(n, e).derived()
+	whole.part = whole.protected()
+	schema, name := funcName(n.GetFuncCall())
+	if whole.protected() && name == "generate_series" {
+		a.feature(Inference, "generate_series() up to a protected value")
+	}
+	if a.vouched(schema, name) {
+		a.compare(PredicateOther, whole)
+	}
+	return whole
 }
 
 func functionAlias(n *pg.RangeFunction) string {
@@ -175,20 +194,49 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 		}
 		both := l.and(r.flow)
 		a.compare(kind, both)
-		if l.protected() != r.protected() {
+		switch {
+		case l.protected() != r.protected():
 			a.feature(Inference, "a join of protected values with unprotected ones")
+		case both.protected() && both.mixed:
+			a.feature(Inference, madeUp)
+		case both.protected() && both.part:
+			a.feature(Inference, partCompared)
 		}
-		merged = append(merged, column{name: name, flow: both})
+		merged = append(merged, usingColumn(j.GetJointype(), l, r, both))
 	}
 	return merged
+}
+
+// usingColumn is a column that USING makes of two. It is that of the side whose rows
+// are all there (parse_clause.c, buildMergedJoinVar); of a FULL join it is computed.
+func usingColumn(kind pg.JoinType, left, right column, both flow) column {
+	c := column{name: left.name}
+	switch {
+	case left.typeOID != right.typeOID:
+	case kind == pg.JoinType_JOIN_INNER || kind == pg.JoinType_JOIN_LEFT:
+		c = left
+	case kind == pg.JoinType_JOIN_RIGHT:
+		c = right
+	}
+	c.flow, c.shape = both, nil
+	return c
 }
 
 // named returns the column of that name, merged where there are several.
 func named(r rowset, name string) column {
 	var c column
-	for _, other := range r.columns {
+	hits := 0
+	for i := range r.columns {
+		other := &r.columns[i]
 		if other.name == name {
-			c.name, c.flow = name, c.and(other.flow)
+			hits++
+		}
+		switch {
+		case other.name != name:
+		case hits == 1 && !r.open:
+			c = *other
+		default:
+			c = column{name: name, flow: c.and(other.flow)}
 		}
 	}
 	if r.open {

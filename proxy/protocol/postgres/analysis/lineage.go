@@ -19,8 +19,12 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.everything()
 	}
 	switch v := n.GetNode().(type) {
-	case nil:
+	case nil, *pg.Node_AConst:
 		return flow{}
+	case *pg.Node_List:
+		return a.flowOfAll(v.List.GetItems(), e).derived()
+	case *pg.Node_TypeCast:
+		return a.flowOf(v.TypeCast.GetArg(), e).derived()
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_ParamRef:
@@ -34,8 +38,12 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 			return f.implicit()
 		}
 		return flow{}
-	case *pg.Node_BoolExpr, *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
+	case *pg.Node_BoolExpr:
+		return a.flowOfAll(v.BoolExpr.GetArgs(), e).implicit()
+	case *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
 		return a.parts(n, e).implicit()
+	case *pg.Node_GroupingFunc: // which columns are grouped, not their values
+		return flow{}
 	case *pg.Node_CaseExpr:
 		return a.choice(v.CaseExpr, e)
 	case *pg.Node_CoalesceExpr:
@@ -132,7 +140,7 @@ func isColumn(n *pg.Node) bool {
 
 func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	test := a.flowOf(s.GetTestexpr(), e)
-	all := a.query(s.GetSubselect(), e).all()
+	all := a.subquery(s, e).all()
 	switch s.GetSubLinkType() {
 	case pg.SubLinkType_EXISTS_SUBLINK:
 		return flow{}
@@ -144,10 +152,46 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	return test.and(all).implicit()
 }
 
+// subqueryKey is one evaluation of a sub-select in an expression. Each evaluation of
+// the query around it has a scope of its own.
+type subqueryKey struct {
+	link    *pg.SubLink
+	scope   *scope
+	sources int
+	ctes    *cte
+}
+
+// subquery is what a sub-select in an expression returns. An expression is looked at
+// several times, and those inside it must not be so many times more.
+func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
+	key := subqueryKey{link: s, scope: e.scope, ctes: e.ctes}
+	if e.scope != nil {
+		key.sources = len(e.scope.sources)
+	}
+	row, known := a.subqueries[key]
+	if !known {
+		row = a.query(s.GetSubselect(), e)
+		a.subqueries[key] = row
+	}
+	return row
+}
+
 // field is a field, element or slice of a value, or the result of a function in
 // field notation.
 func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 	all := a.parts(n, e).derived()
+	if first := x.GetIndirection(); len(first) > 0 {
+		f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e)
+		if !ok {
+			f, ok = a.elementOf(x.GetArg(), first, e)
+		}
+		if ok && len(first) > 1 {
+			f = f.derived()
+		}
+		if ok {
+			all = f
+		}
+	}
 	for _, part := range x.GetIndirection() {
 		name := part.GetString_().GetSval()
 		if all.protected() && a.isSink(name) {
@@ -163,6 +207,9 @@ func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 // operation is an operator's result. A division by something protected tells by
 // its failure what the divisor is, even where the result is masked.
 func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
+	if f, found := a.jsonPart(x, e); found != nil {
+		return f
+	}
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
 	name := stringList(x.GetName())
 	if len(name) > 0 && a.unread[name[len(name)-1]] {
@@ -192,20 +239,21 @@ func isRemainder(x *pg.A_Expr) bool {
 // of them; everything, where nobody knows what the function reads.
 func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	schema, name := funcName(call)
+	a.made.call(call, name)
+	if f, ok := a.columnCalled(call, name, e); ok {
+		return f
+	}
 	args := a.flowOfAll(call.GetArgs(), e).derived()
 	if order := a.order(call.GetAggOrder(), e); call.GetAggWithinGroup() {
 		args = args.and(order.derived()) // percentile_disc() and mode() return what they order
 	} else {
 		args = args.and(order.implicit())
 	}
-	a.predicate(call.GetAggFilter(), e)
-	if over := call.GetOver(); over != nil {
-		window := a.window(over, e)
-		if over.GetName() != "" || over.GetRefname() != "" {
-			window = window.and(e.windows)
-		}
-		args = args.and(window.implicit())
+	if call.GetAggDistinct() && args.mixed && args.protected() {
+		a.feature(Inference, madeUp)
 	}
+	chosen := a.chosenBy(call, e)
+	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
 	}
@@ -216,7 +264,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 		a.launder(name + "() with a protected value")
 	}
 	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
-		return flow{}
+		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
 		return args
@@ -225,6 +273,20 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 		return a.everything()
 	}
 	return args
+}
+
+// chosenBy is what decides over which rows a call computes its result: its FILTER,
+// and the partition and order of its window.
+func (a *analyzer) chosenBy(call *pg.FuncCall, e env) flow {
+	var chosen flow
+	if filter := call.GetAggFilter(); filter != nil {
+		a.predicate(filter, e)
+		chosen = a.flowOf(filter, e)
+	}
+	if over := call.GetOver(); over != nil {
+		chosen = chosen.and(a.window(over, e)).and(e.windows[over.GetName()]).and(e.windows[over.GetRefname()])
+	}
+	return chosen.implicit()
 }
 
 // runsText reports whether a function, harmless otherwise, runs a query text in
@@ -246,7 +308,7 @@ func (a *analyzer) isSink(name string) bool {
 // is given. Anything but a plain column could hold a condition, and
 // count(CASE WHEN …) would answer it.
 func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
-	if a.cat.UserFunction(name) || call.GetOver() != nil || functions.Builtin(name) != functions.Declassify {
+	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
 	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])

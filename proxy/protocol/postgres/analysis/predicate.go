@@ -21,6 +21,9 @@ func (a *analyzer) compare(kind string, f flow) {
 	if f.protected() {
 		a.kinds[kind] = true
 		a.compared = catalog.Union(a.compared, f.tags)
+		if f.mixed && kind == PredicateOrder {
+			a.feature(Inference, madeUp)
+		}
 	}
 }
 
@@ -43,6 +46,24 @@ func (a *analyzer) predicate(n *pg.Node, e env) {
 	default:
 		a.compare(PredicateOther, a.flowOf(n, e))
 	}
+}
+
+// What makes a test an inference, in a refusal's words.
+const (
+	partCompared = "a comparison with a part of a protected value"
+	madeUp       = "a comparison of protected values with made-up ones"
+)
+
+// isPart reports whether an expression that carries f is a part of something
+// protected, itself or by the query that gave it its name.
+func isPart(n *pg.Node, f flow) bool {
+	if !f.protected() {
+		return false
+	}
+	if s := n.GetSubLink(); s != nil && s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK {
+		return f.part
+	}
+	return f.part || !tellsNoMore(n)
 }
 
 // generatedValues is the construct of what generated finds.
@@ -72,8 +93,11 @@ func (a *analyzer) comparison(x *pg.A_Expr, e env) {
 		return
 	}
 	a.generated([]*pg.Node{x.GetLexpr(), x.GetRexpr()}, e)
-	if left.protected() && !tellsNoMore(x.GetLexpr()) || right.protected() && !tellsNoMore(x.GetRexpr()) {
-		a.feature(Inference, "a comparison with a part of a protected value")
+	if isPart(x.GetLexpr(), left) || isPart(x.GetRexpr(), right) {
+		a.feature(Inference, partCompared)
+	}
+	if left.protected() && right.protected() && both.mixed {
+		a.feature(Inference, madeUp)
 	}
 	kind := operatorKind(x)
 	switch {
@@ -207,7 +231,7 @@ func constantExpression(n *pg.Node) bool {
 // membership classifies EXISTS, IN (SELECT …) and their like.
 func (a *analyzer) membership(s *pg.SubLink, e env) {
 	test := a.flowOf(s.GetTestexpr(), e)
-	row := a.query(s.GetSubselect(), e)
+	row := a.subquery(s, e)
 	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK {
 		return
 	}
@@ -216,8 +240,11 @@ func (a *analyzer) membership(s *pg.SubLink, e env) {
 	if all.protected() && !test.protected() && hasColumn(s.GetTestexpr()) {
 		a.feature(Inference, generatedValues)
 	}
-	if test.protected() && !tellsNoMore(s.GetTestexpr()) {
-		a.feature(Inference, "a comparison with a part of a protected value")
+	if isPart(s.GetTestexpr(), test) || test.protected() && all.protected() && all.part {
+		a.feature(Inference, partCompared)
+	}
+	if test.protected() && all.protected() && both.mixed {
+		a.feature(Inference, madeUp)
 	}
 	equal := s.GetSubLinkType() == pg.SubLinkType_ANY_SUBLINK && len(s.GetOperName()) == 0
 	if equal && wholeValue(s.GetTestexpr()) && len(row.columns) == 1 && !row.open && row.columns[0].plain && sameTags(test.tags, all.tags) {

@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"slices"
-
 	pg "github.com/pganalyze/pg_query_go/v5"
 )
 
@@ -28,6 +26,10 @@ func (a *analyzer) query(n *pg.Node, e env) rowset {
 }
 
 func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
+	if s == nil { // a set operation of one side
+		a.opaque = true
+		return rowset{open: true, rest: a.everything()}
+	}
 	a.steps++
 	if a.steps > maxSteps {
 		a.uncertain = true
@@ -62,12 +64,17 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
-	var all flow
-	for _, w := range s.GetWindowClause() {
-		all = all.and(a.window(w.GetWindowDef(), e))
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) map[string]flow {
+	if len(s.GetWindowClause()) == 0 {
+		return nil
 	}
-	return all
+	named := map[string]flow{}
+	e.windows = named
+	for _, n := range s.GetWindowClause() { // each sees those before it
+		w := n.GetWindowDef()
+		named[w.GetName()] = a.window(w, e).and(named[w.GetRefname()])
+	}
+	return named
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number
@@ -109,19 +116,29 @@ func (a *analyzer) limit(s *pg.SelectStmt, e env) {
 	}
 }
 
-// setOperation is UNION, INTERSECT or EXCEPT: names from the left, tags from both
-// sides. Also for EXCEPT, whose values are the left's: what is missing tells of
-// the right.
+// setOperation is UNION, INTERSECT or EXCEPT: names and the number of columns from
+// the left, values from both sides. Of EXCEPT the values are the left's: what is
+// missing tells of the right.
 func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	left, right := a.selectStmt(s.GetLarg(), e), a.selectStmt(s.GetRarg(), e)
-	row := rowset{open: left.open || right.open, rest: left.rest.and(right.rest)}
-	if row.open || len(left.columns) != len(right.columns) {
+	row := rowset{open: left.open}
+	mixed := a.oneSided(s, left, right)
+	aligned := !left.open && !right.open && len(left.columns) == len(right.columns)
+	if !aligned {
 		row.rest = left.all().and(right.all())
 	}
 	for i, c := range left.columns {
-		merged := column{name: c.name, flow: c.and(row.rest)}
-		if i < len(right.columns) {
-			merged.flow = merged.and(right.columns[i].flow)
+		other := row.rest
+		if aligned {
+			other = right.columns[i].flow
+		}
+		if s.GetOp() == pg.SetOperation_SETOP_EXCEPT {
+			other = other.implicit()
+		}
+		merged := column{name: c.name, flow: c.and(other)}
+		merged.mixed = merged.mixed || mixed
+		if aligned && right.columns[i].null {
+			merged.shape = c.shape
 		}
 		row.columns = append(row.columns, merged)
 	}
@@ -131,6 +148,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	case !s.GetAll(): // without ALL, equal rows become one
 		a.compare(PredicateOrder, row.all())
 	}
+	if !row.open {
+		row.rest = flow{}
+	}
 	inside := e.inside()
 	inside.scope.sources = []*source{{rowset: row}}
 	a.groupAndSort(s, row, inside)
@@ -138,15 +158,53 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
+// oneSided looks for protected values on one side of a set operation beside
+// unprotected ones on the other. INTERSECT, EXCEPT and a UNION without ALL compare
+// them, and the number of rows tells what is equal; after UNION ALL a later DISTINCT,
+// GROUP BY or ORDER BY could, which is what it reports. Of a UNION only values that
+// the statement makes up count: stored ones are no probe that fits in one statement.
+func (a *analyzer) oneSided(s *pg.SelectStmt, left, right rowset) bool {
+	if a.settling > 0 {
+		return false
+	}
+	union := s.GetOp() == pg.SetOperation_SETOP_UNION
+	probes := func(c column) bool { return !c.null && (!union || !c.plain) }
+	found := false
+	if left.open || right.open || len(left.columns) != len(right.columns) {
+		found = left.all().protected() != right.all().protected()
+	} else {
+		for i, l := range left.columns {
+			r := right.columns[i]
+			found = found || l.protected() && !r.protected() && probes(r) || r.protected() && !l.protected() && probes(l)
+		}
+	}
+	if found && !(union && s.GetAll()) {
+		a.feature(Inference, madeUp)
+	}
+	return found
+}
+
+// isNull recognizes NULL, cast or not, which equals nothing.
+func isNull(n *pg.Node) bool {
+	if cast := n.GetTypeCast(); cast != nil {
+		return isNull(cast.GetArg())
+	}
+	return n.GetAConst().GetIsnull()
+}
+
 func (a *analyzer) values(s *pg.SelectStmt, e env) rowset {
 	inside := e.inside()
 	var row rowset
-	for _, list := range s.GetValuesLists() {
+	for at, list := range s.GetValuesLists() {
 		for i, n := range list.GetList().GetItems() {
 			if i >= len(row.columns) {
 				row.columns = append(row.columns, column{name: valuesName(i)})
 			}
-			row.columns[i].flow = row.columns[i].and(a.flowOf(n, inside))
+			value := a.flowOf(n, inside)
+			value.part = isPart(n, value)
+			first := row.columns[i].flow
+			row.columns[i].flow = first.and(value)
+			row.columns[i].mixed = row.columns[i].mixed || at > 0 && first.protected() != value.protected() && !isNull(n)
 		}
 	}
 	inside.scope.sources = []*source{{rowset: row}}
@@ -171,15 +229,19 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 		}
 		if ref == nil {
 			c.flow = a.flowOf(t.GetVal(), e)
+			c.part = isPart(t.GetVal(), c.flow)
+			c.null = isNull(t.GetVal())
+			c.shape = a.shapeOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
 			c.flow, c.plain = f.flow, f.plain
+			c.shape = a.shapeOf(t.GetVal(), e)
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}
 		}
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
-			row.expand(rowset{open: true, rest: c.flow}) // (row).*
+			row.expand(a.rowExpanded(t.GetVal().GetAIndirection(), c.flow, e)) // (row).*
 			continue
 		}
 		row.columns = append(row.columns, c)
@@ -216,81 +278,4 @@ func isStar(ref *pg.ColumnRef) bool {
 func endsInStar(n *pg.A_Indirection) bool {
 	parts := n.GetIndirection()
 	return len(parts) > 0 && parts[len(parts)-1].GetAStar() != nil
-}
-
-// with adds the queries of a WITH clause to those in sight.
-func (a *analyzer) with(w *pg.WithClause, e env) *cte {
-	if w.GetRecursive() {
-		return a.withRecursive(w, e)
-	}
-	for _, n := range w.GetCtes() {
-		c := n.GetCommonTableExpr()
-		e.ctes = &cte{outer: e.ctes, name: c.GetCtename(), row: a.withQuery(c, e)}
-	}
-	return e.ctes
-}
-
-func (a *analyzer) withQuery(c *pg.CommonTableExpr, e env) rowset {
-	row := a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
-	if c.GetSearchClause() != nil || c.GetCycleClause() != nil { // they add columns made of these
-		row.open, row.rest = true, row.all()
-	}
-	return row
-}
-
-// maxRounds bounds the fixpoint of WITH RECURSIVE. Each round can carry a tag one
-// column further.
-const maxRounds = 40
-
-// withRecursive computes what recursive queries carry as a fixpoint: all of them
-// see each other, beginning with columns that carry nothing.
-func (a *analyzer) withRecursive(w *pg.WithClause, e env) *cte {
-	rows := make([]rowset, len(w.GetCtes()))
-	for i := range rows {
-		rows[i].open = true
-	}
-	_, before := a.features[Inference]
-	for range maxRounds {
-		if a.features[Inference].Construct == generatedValues && !before {
-			delete(a.features, Inference) // in an earlier round, which did not know yet what both sides carry; this one sees it again
-		}
-		ctes := bindAll(w, rows, e.ctes)
-		changed := false
-		for i, n := range w.GetCtes() {
-			row := grown(rows[i], a.withQuery(n.GetCommonTableExpr(), env{scope: e.scope, ctes: ctes}))
-			changed = changed || !sameRow(rows[i], row)
-			rows[i] = row
-		}
-		if !changed {
-			return bindAll(w, rows, e.ctes)
-		}
-	}
-	for i := range rows {
-		rows[i] = rowset{open: true, rest: a.everything()}
-	}
-	return bindAll(w, rows, e.ctes)
-}
-
-func bindAll(w *pg.WithClause, rows []rowset, outer *cte) *cte {
-	for i, n := range w.GetCtes() {
-		outer = &cte{outer: outer, name: n.GetCommonTableExpr().GetCtename(), row: rows[i]}
-	}
-	return outer
-}
-
-// grown adds what earlier rounds found, so that the fixpoint only ever grows.
-func grown(before, now rowset) rowset {
-	for i := range now.columns {
-		if i < len(before.columns) {
-			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
-		}
-		now.columns[i].plain = false // RowDescription attests nothing through a recursion
-	}
-	return now
-}
-
-func sameRow(x, y rowset) bool {
-	return x.open == y.open && x.rest.same(y.rest) && slices.EqualFunc(x.columns, y.columns, func(p, q column) bool {
-		return p.name == q.name && p.same(q.flow)
-	})
 }

@@ -148,6 +148,7 @@ func (a *analyzer) callRoutines(call *pg.FuncCall, c *calling, args flow) flow {
 	if len(c.routines) > 1 {
 		c.columns = nil
 	}
+	result.part = result.part || args.protected()
 	return result
 }
 
@@ -280,7 +281,7 @@ func (a *analyzer) under() []string {
 // key is a text that only flows that say the same have.
 func (f flow) key() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%t %t %q", f.opaque, f.many, f.tags)
+	fmt.Fprintf(&b, "%t %t %t %t %q", f.opaque, f.many, f.part, f.mixed, f.tags)
 	for _, o := range f.sources {
 		fmt.Fprintf(&b, " %d.%d.%d", o.relation, o.number, o.how)
 	}
@@ -332,27 +333,20 @@ func (a *analyzer) resultColumns(r *catalog.Routine, alias string) []column {
 	return columns
 }
 
-// routineRow gives a routine in FROM its columns, where they are known.
-func (a *analyzer) routineRow(n *pg.RangeFunction, s *source) {
-	call, name := onlyFunction(n)
+// routineRow is what a call of understood routines in FROM brings into sight.
+func (a *analyzer) routineRow(call *pg.FuncCall, alias string, whole flow) rowset {
 	c := a.calls[call]
-	if c == nil || len(c.routines) != 1 || len(n.GetColdeflist()) > 0 || n.GetOrdinality() {
-		return
-	}
-	if n.GetAlias() != nil {
-		name = n.GetAlias().GetAliasname()
-	}
-	columns := a.resultColumns(c.routines[0], name)
-	if len(columns) == 0 {
-		return
+	columns := a.resultColumns(c.routines[0], alias)
+	if len(c.routines) != 1 || len(columns) == 0 {
+		return rowset{open: true, rest: whole}
 	}
 	for i := range columns {
-		columns[i].flow = s.rest
+		columns[i].flow = whole
 		if len(c.columns) == len(columns) {
 			columns[i].flow = c.columns[i].derived()
 		}
 	}
-	s.rowset = rowset{columns: columns}
+	return rowset{columns: columns}
 }
 
 // understoodProcedure handles CALL of a procedure that is understood: it does what

@@ -87,8 +87,10 @@ func (f flow) size() int {
 	for _, o := range f.sources {
 		n += 1 + int(Opaque-o.how)
 	}
-	if f.opaque {
-		n++
+	for _, is := range []bool{f.opaque, f.part, f.mixed} {
+		if is {
+			n++
+		}
 	}
 	if f.many { // the sources are gone
 		n += (maxSources + 1) * (1 + int(Opaque))

@@ -79,8 +79,8 @@ func (b *body) rowOf(r *catalog.Relation) {
 	}
 }
 
-// made is what a trigger instead of a write makes of the row.
-func (a *analyzer) made(r *catalog.Relation) flow {
+// madeInstead is what triggers instead of a write make of the row.
+func (a *analyzer) madeInstead(r *catalog.Relation) flow {
 	var all flow
 	for _, t := range a.cat.Triggers(r.OID) {
 		const insteadOf = 64
@@ -113,7 +113,7 @@ func (a *analyzer) rewritten(kind string, rv *pg.RangeVar, target *source) {
 		if r.Kind != 'v' {
 			continue
 		}
-		extra := a.made(r)
+		extra := a.madeInstead(r)
 		target.rest = target.rest.and(extra)
 		for i := range target.columns {
 			c := &target.columns[i]

@@ -22,6 +22,10 @@ type column struct {
 	number    int16
 	typeOID   uint32
 	generated bool
+	// null: it is NULL in every row.
+	null bool
+	// shape is how the value is built of others; nil = not known.
+	shape *shape
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -71,6 +75,8 @@ type source struct {
 	schema string
 	// real is the name of the relation itself, where it is one.
 	real string
+	// scalar: the whole of it is a value, not a row: a function that returns one.
+	scalar bool
 	rowset
 }
 
@@ -100,8 +106,9 @@ func (c *cte) find(name string) *cte {
 type env struct {
 	scope *scope
 	ctes  *cte
-	// windows is what the partitions and orders of the named windows carry.
-	windows flow
+	// windows is what the partitions and orders of the named windows carry, each with
+	// those that it builds on.
+	windows map[string]flow
 }
 
 // inside returns an environment one query level further in.
@@ -160,12 +167,15 @@ var systemColumns = wordSet("ctid xmin xmax cmin cmax tableoid")
 type found struct {
 	flow
 	plain bool
-	// column, where exactly one fits.
+	// column is the one that fits; of several, the last.
 	column *column
+	// single: no other column fits.
+	single bool
 }
 
 func (f *found) add(c *column) {
 	f.plain = f.column == nil && f.tags == nil && c.plain
+	f.single = f.column == nil
 	f.column = c
 	f.flow = f.and(c.flow)
 }
@@ -216,6 +226,7 @@ func (a *analyzer) unqualified(ref *pg.ColumnRef, name string, e env) found {
 		}
 		if hits > 0 {
 			f.plain = f.plain && hits == 1 && !open
+			f.single = f.single && !open
 			return f
 		}
 	}

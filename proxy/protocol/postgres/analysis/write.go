@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -97,9 +99,24 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 			a.assign(columnTags(target, names[i]), c.flow, construct)
 		}
 	}
-	shown := rowset{open: target.open, rest: target.rest.and(row.all())}
+	return inserted(target, names, row, absent)
+}
+
+// inserted is the row as the target would show it. A column that is not listed has
+// its default, which holds no column, unless the server computes it from others.
+func inserted(target *source, names []string, row rowset, unclear bool) rowset {
+	all := row.all()
+	shown := rowset{open: target.open, rest: target.rest.and(all)}
+	unclear = unclear || row.open || target.open || len(names) < len(row.columns)
 	for _, c := range target.columns {
-		shown.columns = append(shown.columns, column{name: c.name, flow: c.and(row.all())})
+		given := all
+		if at := slices.Index(names, c.name); !unclear && !c.generated {
+			given = flow{}
+			if at >= 0 && at < len(row.columns) {
+				given = row.columns[at].flow
+			}
+		}
+		shown.columns = append(shown.columns, column{name: c.name, flow: c.and(given)})
 	}
 	return shown
 }
@@ -142,8 +159,8 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 	}
 }
 
-// assigned is what one value of a SET carries. Of a row on the right it is
-// that column's expression; of a query, whatever any column of it carries.
+// assigned is what one value of a SET carries. Of a row or a query on the right it
+// is that column.
 func (a *analyzer) assigned(n *pg.Node, e env) flow {
 	m := n.GetMultiAssignRef()
 	if m == nil {
@@ -153,6 +170,13 @@ func (a *analyzer) assigned(n *pg.Node, e env) flow {
 		if at := int(m.GetColno()) - 1; at >= 0 && at < len(row.GetArgs()) {
 			return a.flowOf(row.GetArgs()[at], e)
 		}
+	}
+	if query := m.GetSource().GetSubLink(); query != nil {
+		row := a.query(query.GetSubselect(), e)
+		if at := int(m.GetColno()) - 1; !row.open && at >= 0 && at < len(row.columns) {
+			return row.columns[at].flow
+		}
+		return row.all()
 	}
 	return a.flowOf(m.GetSource(), e)
 }
