@@ -43,7 +43,7 @@ type factEntry struct {
 // of the session than the cache knows.
 func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapshot, opt analysis.Options) (*analysis.Result, uint64, error) {
 	key := factKey{text, cat.Version, st.PathChanged}
-	plain := len(opt.Without) == 0 && len(st.Temp) == 0 && !st.Stale && len(text) <= maxFactText
+	plain := len(opt.Without) == 0 && len(st.Temp) == 0 && !st.Stale && !st.Unsettled && len(text) <= maxFactText
 	if plain {
 		f.mu.Lock()
 		e, ok := f.byText[key]

@@ -74,6 +74,8 @@ func (a *analyzer) visit(node proto.Message, found *inventory) {
 		a.operator(n.GetUseOp())
 	case *pg.TypeName:
 		a.typeName(n)
+	case *pg.TypeCast:
+		a.cast(n)
 	case *pg.RangeTableSample:
 		a.sampleMethod(n)
 	case *pg.A_Indirection:

@@ -3,6 +3,7 @@ package analysis
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,8 @@ type routineFacts struct {
 	// nil where that is not known.
 	result  flow
 	columns []flow
+	// used are the routines that were read.
+	used []*catalog.Routine
 }
 
 // library is what the analyzers of one statement share while they read bodies.
@@ -53,6 +56,7 @@ type library struct {
 	bodies int
 	facts  map[string]*routineFacts
 	open   []uint32 // routines that are being read, outermost first
+	used   []*catalog.Routine
 }
 
 // shared returns the library, which the first analyzer of a statement makes.
@@ -199,6 +203,16 @@ func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineF
 
 // bodyFacts is routine, for a trigger with the relation whose row it is given.
 func (a *analyzer) bodyFacts(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) *routineFacts {
+	facts := a.factsOf(r, args, perRow, row)
+	lib := a.shared()
+	lib.used = append(lib.used, facts.used...)
+	if a.body == nil {
+		a.out.used = append(a.out.used, facts.used...)
+	}
+	return facts
+}
+
+func (a *analyzer) factsOf(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) *routineFacts {
 	key := a.routineKey(r, args, perRow, row)
 	lib := a.shared()
 	if f := lib.facts[key]; f != nil {
@@ -245,9 +259,27 @@ func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow 
 func (a *analyzer) open(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) (facts *routineFacts, low int) {
 	lib := a.shared()
 	lib.open = append(lib.open, r.OID)
+	before := lib.used
+	lib.used = []*catalog.Routine{r}
 	facts, low = a.read(r, args, perRow, row)
+	facts.used = distinctRoutines(lib.used)
+	lib.used = before
 	lib.open = lib.open[:len(lib.open)-1]
 	return facts, low
+}
+
+func distinctRoutines(list []*catalog.Routine) []*catalog.Routine {
+	slices.SortFunc(list, func(x, y *catalog.Routine) int { return cmp.Compare(x.OID, y.OID) })
+	return slices.Compact(list)
+}
+
+// outdated reports whether a routine that the facts of a statement rest on is not
+// any more what it was.
+func (a *analyzer) outdated(s *Statement) bool {
+	return slices.ContainsFunc(s.used, func(r *catalog.Routine) bool {
+		now := a.cat.Routine(r.OID)
+		return now != r && !reflect.DeepEqual(now, r)
+	})
 }
 
 // reached notes that what is being read runs a routine that is being read further

@@ -196,3 +196,24 @@ func (a *analyzer) stands(routines []uint32) bool {
 	}
 	return true
 }
+
+// cast takes over what an explicit cast runs: the function of a user's cast, and
+// the checks of a domain. A string constant is read by the type itself. (Casts that
+// the server adds by itself leave no trace in a statement.)
+func (a *analyzer) cast(n *pg.TypeCast) {
+	parts := stringList(n.GetTypeName().GetNames())
+	if len(parts) == 0 {
+		return
+	}
+	schema, name := "", parts[len(parts)-1]
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	routines, types := a.cat.CastRoutines(schema, name)
+	for _, oid := range types {
+		a.runs(a.cat.TypeRuns(oid))
+	}
+	if len(routines) > 0 && n.GetArg().GetAConst().GetSval() == nil && !a.stands(routines) {
+		a.feature(UnknownFunction, "the cast to "+name)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,19 +22,40 @@ CREATE TABLE log (at timestamptz DEFAULT now(), what text, who int);
 CREATE SCHEMA hidden; CREATE TABLE hidden.orders (id int, note text);
 `
 
+// routineDatabase is one database for all tests of routines, which each makes anew.
+var routineDatabase struct {
+	once sync.Once
+	conn *pgconn.PgConn
+}
+
 // withRoutines loads a catalog with these routines.
 func withRoutines(t *testing.T, sql string) *catalog.Snapshot {
 	t.Helper()
-	server := postgrestest.Shared(t)
-	conn, err := pgconn.Connect(t.Context(), server.DSN(server.NewDatabase(t, routineSchema+sql)))
-	if err != nil {
+	return withViews(t, sql, nil)
+}
+
+func withViews(t *testing.T, sql string, views func(string, *catalog.Snapshot, []string) ([][]string, bool)) *catalog.Snapshot {
+	t.Helper()
+	server, d := postgrestest.Shared(t), &routineDatabase
+	d.once.Do(func() {
+		const name = "routines"
+		if err := server.CreateDatabase(context.Background(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := pgconn.Connect(context.Background(), server.DSN(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.conn = conn
+	})
+	const anew = `RESET ALL; SET client_min_messages = error; DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS hidden CASCADE; CREATE SCHEMA public;`
+	if _, err := d.conn.Exec(t.Context(), anew+routineSchema+sql).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	s, err := catalog.Load(t.Context(), conn, []catalog.Classification{
+	s, err := catalog.LoadWith(t.Context(), d.conn, catalog.Options{Views: views, Classifications: []catalog.Classification{
 		{Columns: []string{"public.customers.ssn", "hidden.orders.note"}, Tags: []string{"ssn"}},
-		{Columns: []string{"public.customers.email"}, Tags: []string{"email"}},
-	})
+		{Columns: []string{"public.*.email"}, Tags: []string{"email"}},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,5 +221,26 @@ func TestARoutineThatMayHaveChangedIsNotUnderstood(t *testing.T) {
 		if got := summary(t, cat, test.text, test.st); got != test.want {
 			t.Errorf("%s\n got %s\nwant %s", name, got, test.want)
 		}
+	}
+}
+
+func TestAPreparedStatementIsNotTakenForWhatItsFunctionsWere(t *testing.T) {
+	before := withRoutines(t, `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT name FROM customers WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g()'`)
+	result, err := analysis.Analyze(`PREPARE p AS SELECT f()`, nil, before, analysis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared := result.Statements[0].Effects[0].Statement
+	st := &analysis.State{Prepared: func(string) []*analysis.Statement { return []*analysis.Statement{prepared} }}
+	if got := summary(t, before, `EXECUTE p`, st); got != `Select f[] touches` {
+		t.Errorf("as it was: %s", got)
+	}
+	after := withRoutines(t, `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g()'`)
+	if got := summary(t, after, `EXECUTE p`, st); !strings.Contains(got, "+UnknownFunction") {
+		t.Errorf("changed: %s", got)
+	}
+	st.Unsettled = true
+	if got := summary(t, before, `EXECUTE p`, st); !strings.Contains(got, "+UnknownFunction") {
+		t.Errorf("in a transaction with DDL: %s", got)
 	}
 }

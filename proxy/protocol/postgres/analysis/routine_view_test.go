@@ -1,15 +1,10 @@
 package analysis_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
-	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 func TestTheColumnsOfViewsCarryWhatTheirQueriesSay(t *testing.T) {
@@ -26,18 +21,7 @@ func TestTheColumnsOfViewsCarryWhatTheirQueriesSay(t *testing.T) {
 		{"a union", `CREATE VIEW v AS SELECT 1 AS a, upper(ssn) AS b FROM customers UNION ALL SELECT id, 'x' FROM orders`, "a b[ssn]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server := postgrestest.Shared(t)
-			conn, err := pgconn.Connect(t.Context(), server.DSN(server.NewDatabase(t, routineSchema+test.sql)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close(context.Background()) }()
-			s, err := catalog.LoadWith(t.Context(), conn, catalog.Options{Views: analysis.ViewTags, Classifications: []catalog.Classification{
-				{Columns: []string{"public.customers.ssn"}, Tags: []string{"ssn"}}, {Columns: []string{"public.*.email"}, Tags: []string{"email"}},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := withViews(t, test.sql, analysis.ViewTags)
 			r := s.Lookup("public", "v")
 			var parts []string
 			for _, c := range r.Columns {

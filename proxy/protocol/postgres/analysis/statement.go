@@ -190,6 +190,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.Touches = a.out.Touches || inner.Touches
 	a.opaque = a.opaque || inner.Kind == ""
 	a.out.indirect = a.out.indirect || inner.indirect
+	a.out.used = append(a.out.used, inner.used...)
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 }
 
@@ -213,7 +214,10 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 	for i, s := range statements {
 		a.adopt(s)
 		a.out.Absent = a.out.Absent[:absent] // places in another text
-		a.opaque = a.opaque || s.indirect    // what that name stands for may have changed since
+		if a.outdated(s) || len(s.used) > 0 && (a.session.stale || a.session.unsettled) {
+			a.feature(UnknownFunction, "a function that was changed since")
+		}
+		a.opaque = a.opaque || s.indirect // what that name stands for may have changed since
 		if i == 0 {
 			a.out.Kind = s.Kind
 			a.out.Outputs = s.Outputs

@@ -66,7 +66,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 		l.trusted[name] = true
 	}
 	for _, step := range []func() error{
-		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames, l.readRoutines, l.readHooks,
+		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames, l.readRoutines, l.readHooks, l.readCasts,
 		func() error { return l.classify(patterns) },
 		l.spreadOverTables, l.spreadOverViews, l.spreadOverToast, l.end,
 	} {
