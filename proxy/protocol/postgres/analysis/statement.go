@@ -30,8 +30,9 @@ func (a *analyzer) statement(n *pg.Node) {
 	case *pg.Node_PrepareStmt:
 		a.prepare(v.PrepareStmt)
 	case *pg.Node_ExecuteStmt:
-		a.flowOfAll(v.ExecuteStmt.GetParams(), env{})
+		given := a.flowOfAll(v.ExecuteStmt.GetParams(), env{})
 		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()), AbsentPrepared, "26000", v.ExecuteStmt.GetName())
+		a.givenTo(given)
 	case *pg.Node_DeclareCursorStmt:
 		a.declare(v.DeclareCursorStmt)
 	case *pg.Node_FetchStmt:
@@ -232,6 +233,19 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 			a.out.Copy = s.Copy
 		}
 	}
+}
+
+// givenTo notes what the arguments of an EXECUTE carry: a function's result, as
+// there can be no query in them. Where the statement puts them nobody follows.
+func (a *analyzer) givenTo(args flow) {
+	if !args.protected() {
+		return
+	}
+	a.launder("EXECUTE with a protected value")
+	a.out.Touches = true
+	a.out.Derived = catalog.Union(a.out.Derived, args.tags)
+	a.out.Outputs = nil
+	a.tags = catalog.Union(a.tags, args.tags)
 }
 
 func (a *analyzer) prepare(s *pg.PrepareStmt) {
