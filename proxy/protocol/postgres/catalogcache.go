@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -152,7 +153,9 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 		if by != c.by {
 			c.epoch++
 		}
-		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired, Epoch: c.epoch})
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{
+			Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired, Epoch: c.epoch, Views: analysis.ViewTags,
+		})
 		if err != nil {
 			return err
 		}

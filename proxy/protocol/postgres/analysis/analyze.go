@@ -73,6 +73,7 @@ type analyzer struct {
 	reads
 	kinds map[string]bool
 	inner []access.Statement
+	own   int // where in inner the last data-modifying statement is
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
@@ -104,6 +105,8 @@ type analyzer struct {
 	// calls are those of routines that are understood.
 	calls   map[*pg.FuncCall]*calling
 	library *library
+	// unread are operators whose functions are not understood.
+	unread map[string]bool
 }
 
 // maxSteps bounds how many expressions are visited for one statement, fixpoints

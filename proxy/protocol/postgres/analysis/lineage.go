@@ -249,7 +249,11 @@ func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
 		return f
 	}
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
-	if name := stringList(x.GetName()); right.protected() && len(name) > 0 {
+	name := stringList(x.GetName())
+	if len(name) > 0 && a.unread[name[len(name)-1]] {
+		return a.everything()
+	}
+	if right.protected() && len(name) > 0 {
 		if last := name[len(name)-1]; last == "/" || last == "%" {
 			a.feature(Inference, "a division by a protected value")
 		}

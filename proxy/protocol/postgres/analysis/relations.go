@@ -59,6 +59,7 @@ func (a *analyzer) use(rv *pg.RangeVar, how access.Access) candidates {
 	for _, r := range c.relations {
 		a.resource(r.Schema, r.Name, how, r.Tags)
 		a.system(r, how)
+		a.fire(r, how)
 		if len(r.Tags) > 0 || r.Reads {
 			a.out.Touches = true
 		}

@@ -2,10 +2,7 @@ package analysis
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
 
@@ -46,6 +43,8 @@ type routineFacts struct {
 	// nil where that is not known.
 	result  flow
 	columns []flow
+	// used are the routines that were read.
+	used []*catalog.Routine
 }
 
 // library is what the analyzers of one statement share while they read bodies.
@@ -53,6 +52,7 @@ type library struct {
 	bodies int
 	facts  map[string]*routineFacts
 	open   []uint32 // routines that are being read, outermost first
+	used   []*catalog.Routine
 }
 
 // shared returns the library, which the first analyzer of a statement makes.
@@ -148,6 +148,7 @@ func (a *analyzer) callRoutines(call *pg.FuncCall, c *calling, args flow) flow {
 	if len(c.routines) > 1 {
 		c.columns = nil
 	}
+	result.part = result.part || args.protected()
 	return result
 }
 
@@ -187,95 +188,6 @@ func (a *analyzer) absorb(f *routineFacts) {
 	a.add(reads{tested: f.reads.tested, written: f.reads.written})
 	a.out.Touches = a.out.Touches || f.touches
 	a.sleeps = a.sleeps || f.sleeps
-}
-
-// routine returns what a call of a routine does with arguments that carry these
-// tags. perRow: the arguments differ from row to row, so that a comparison with
-// them in the body is one with generated values.
-func (a *analyzer) routine(r *catalog.Routine, args flow, perRow bool) *routineFacts {
-	key := a.routineKey(r, args, perRow)
-	lib := a.shared()
-	if f := lib.facts[key]; f != nil {
-		return f
-	}
-	if at := slices.Index(lib.open, r.OID); at >= 0 {
-		a.reached(at)
-		return &routineFacts{result: a.everything(), touches: a.cat.AnyTagged()}
-	}
-	if lib.bodies++; len(lib.open) >= maxNesting || lib.bodies > maxBodies {
-		a.reached(0)
-		return &routineFacts{opaque: true}
-	}
-	if len(lib.open) == 0 {
-		facts := a.remembered(key, r, args, perRow)
-		lib.facts[key] = facts
-		return facts
-	}
-	facts, low := a.open(r, args, perRow)
-	if low < len(lib.open) {
-		a.reached(low)
-		return facts
-	}
-	lib.facts[key] = facts
-	return facts
-}
-
-// remembered is for a routine that the statement itself calls. What its body calls
-// is read anew, so that the facts do not depend on what was read before.
-func (a *analyzer) remembered(key string, r *catalog.Routine, args flow, perRow bool) *routineFacts {
-	compute := func() any {
-		inner := *a
-		inner.library = &library{facts: map[string]*routineFacts{}}
-		facts, _ := inner.open(r, args, perRow)
-		return facts
-	}
-	if len(a.session.temp) > 0 { // names of the session's own
-		return compute().(*routineFacts)
-	}
-	return a.cat.Remember(key, compute).(*routineFacts)
-}
-
-// open reads a routine. low: see read.
-func (a *analyzer) open(r *catalog.Routine, args flow, perRow bool) (facts *routineFacts, low int) {
-	lib := a.shared()
-	lib.open = append(lib.open, r.OID)
-	facts, low = a.read(r, args, perRow)
-	lib.open = lib.open[:len(lib.open)-1]
-	return facts, low
-}
-
-// reached notes that what is being read runs a routine that is being read further
-// out, at that place: what was found so far is only true inside of that.
-func (a *analyzer) reached(at int) {
-	if a.body != nil {
-		a.body.low = min(a.body.low, at)
-	}
-}
-
-func (a *analyzer) routineKey(r *catalog.Routine, args flow, perRow bool) string {
-	return strings.Join([]string{
-		"routine", r.Signature(), args.key(), strconv.FormatBool(perRow),
-		strconv.FormatBool(a.session.pathChanged), a.callerPath(r), strings.Join(sortedNames(a.trusted), ","),
-	}, "\x00")
-}
-
-// callerPath is the search path that a routine without one of its own is run under,
-// where that is not the session's.
-func (a *analyzer) callerPath(r *catalog.Routine) string {
-	if a.body == nil || a.body.path == nil || r.Atomic {
-		return ""
-	}
-	return strings.Join(a.body.path, ",")
-}
-
-// key is a text that only flows that say the same have.
-func (f flow) key() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%t %t %q", f.opaque, f.many, f.tags)
-	for _, o := range f.sources {
-		fmt.Fprintf(&b, " %d.%d.%d", o.relation, o.number, o.how)
-	}
-	return b.String()
 }
 
 // sortedNames are the names of a set, in order.
@@ -323,27 +235,20 @@ func (a *analyzer) resultColumns(r *catalog.Routine, alias string) []column {
 	return columns
 }
 
-// routineRow gives a routine in FROM its columns, where they are known.
-func (a *analyzer) routineRow(n *pg.RangeFunction, s *source) {
-	call, name := onlyFunction(n)
+// routineRow is what a call of understood routines in FROM brings into sight.
+func (a *analyzer) routineRow(call *pg.FuncCall, alias string, whole flow) rowset {
 	c := a.calls[call]
-	if c == nil || len(c.routines) != 1 || len(n.GetColdeflist()) > 0 || n.GetOrdinality() {
-		return
-	}
-	if n.GetAlias() != nil {
-		name = n.GetAlias().GetAliasname()
-	}
-	columns := a.resultColumns(c.routines[0], name)
-	if len(columns) == 0 {
-		return
+	columns := a.resultColumns(c.routines[0], alias)
+	if len(c.routines) != 1 || len(columns) == 0 {
+		return rowset{open: true, rest: whole}
 	}
 	for i := range columns {
-		columns[i].flow = s.rest
+		columns[i].flow = whole
 		if len(c.columns) == len(columns) {
 			columns[i].flow = c.columns[i].derived()
 		}
 	}
-	s.rowset = rowset{columns: columns}
+	return rowset{columns: columns}
 }
 
 // understoodProcedure handles CALL of a procedure that is understood: it does what

@@ -14,8 +14,11 @@ import (
 // statement.
 type body struct {
 	routine *catalog.Routine
-	// path is the routine's own search path; nil: that of the caller.
+	// path is where the statement's names are looked up; nil: as the session does.
 	path []string
+	// under is the search path that is in force while the body runs, for what it
+	// calls; nil: the session's. It is not path where names were bound before.
+	under []string
 	// variables are parameters and variables. constants are those that do not change
 	// while a statement runs; plain hold no data.
 	variables, constants, plain map[string]bool
@@ -93,18 +96,21 @@ func (b *body) slot(name string) int32 {
 	return int32(at + 1)
 }
 
-// read finds out what a routine does. low is the outermost routine being read that
+// read finds out what a routine does, a trigger function with the row of a relation. low is the outermost routine being read that
 // it runs again, see reached.
-func (a *analyzer) read(r *catalog.Routine, args flow, perRow bool) (*routineFacts, int) {
+func (a *analyzer) read(r *catalog.Routine, args flow, perRow bool, row *catalog.Relation) (*routineFacts, int) {
 	b := newBody(r)
 	if a.body != nil {
-		b.path = a.body.path
+		b.path, b.under = a.body.under, a.body.under
 	}
 	opaque := &routineFacts{opaque: true}
 	if r.Source == "" || r.Kind != 'f' && r.Kind != 'p' || !settingsOf(r, b) {
 		return opaque, b.low
 	}
 	b.parameters(args, perRow)
+	if row != nil {
+		b.rowOf(row)
+	}
 	f := &routineFacts{}
 	understood := false
 	switch {
@@ -136,11 +142,11 @@ func settingsOf(r *catalog.Routine, b *body) bool {
 		name = strings.ToLower(name)
 		switch {
 		case name == "search_path":
-			if r.Atomic {
-				continue
-			}
-			if b.path = bodyPath(r, value); b.path == nil {
+			if b.under = bodyPath(r, value); b.under == nil {
 				return false
+			}
+			if !r.Atomic {
+				b.path = b.under
 			}
 		case harmlessSettings[name] || strings.HasPrefix(name, "enable_"):
 		case safeValues[name] != nil && safeValues[name][strings.ToLower(value)]:
@@ -330,7 +336,7 @@ func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
 		if !ok || len(statements) != 1 {
 			return false
 		}
-		s, ok := a.runIn(besides(b.routine), statements[0], f)
+		s, ok := a.runIn(besides(b.routine, b.under), statements[0], f)
 		if !ok {
 			return false
 		}
@@ -343,8 +349,8 @@ func (a *analyzer) readDefaults(b *body, f *routineFacts) bool {
 
 // besides is where an expression stands that is no part of the body, as the server
 // writes it: with qualified names.
-func besides(r *catalog.Routine) *body {
+func besides(r *catalog.Routine, under []string) *body {
 	b := newBody(r)
-	b.path = []string{"pg_catalog"}
+	b.path, b.under = []string{"pg_catalog"}, under
 	return b
 }

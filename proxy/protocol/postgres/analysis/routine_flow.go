@@ -21,7 +21,7 @@ func (a *analyzer) readPLpgSQL(b *body, f *routineFacts, perRow bool) bool {
 	}
 	for name := range script.variables {
 		b.variables[name] = true
-		if b.named[name] == "" {
+		if b.named[name] == "" && (b.row == nil || name != "new" && name != "old") {
 			b.constants[name] = !perRow
 		}
 	}
@@ -87,8 +87,10 @@ func (f flow) size() int {
 	for _, o := range f.sources {
 		n += 1 + int(Opaque-o.how)
 	}
-	if f.opaque {
-		n++
+	for _, is := range []bool{f.opaque, f.part, f.mixed} {
+		if is {
+			n++
+		}
 	}
 	if f.many { // the sources are gone
 		n += (maxSources + 1) * (1 + int(Opaque))
@@ -151,6 +153,9 @@ func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
 	case stepMessage:
 		f.touches = f.touches || all.protected()
 	case stepReturn:
+		if b.row != nil && isRow(step.node) {
+			break // the row as the trigger got it, and what was assigned to it: see scriptResult
+		}
 		f.result = f.result.and(all)
 	case stepCondition:
 		b.implicit = b.implicit.and(all.implicit())
@@ -175,6 +180,10 @@ func (a *analyzer) scriptResult(b *body, script *script, f *routineFacts) {
 		columns = f.columns // RETURN QUERY alone
 	}
 	f.result = f.result.and(b.implicit)
+	if b.row != nil {
+		f.result = f.result.and(b.carries("new")).and(b.carries("old"))
+		return
+	}
 	output := 0
 	for _, arg := range b.routine.Arguments {
 		if arg.Mode != 'o' && arg.Mode != 'b' && arg.Mode != 't' {
@@ -211,4 +220,14 @@ func (a *analyzer) typesOf(b *body, script *script, f *routineFacts) bool {
 		}
 	}
 	return true
+}
+
+// isRow recognizes "SELECT NEW" and "SELECT OLD".
+func isRow(n *pg.Node) bool {
+	list := n.GetSelectStmt().GetTargetList()
+	if len(list) != 1 {
+		return false
+	}
+	names := stringList(list[0].GetResTarget().GetVal().GetColumnRef().GetFields())
+	return len(names) == 1 && (names[0] == "new" || names[0] == "old")
 }

@@ -41,7 +41,7 @@ func (b *body) prepare(a *analyzer, n *pg.Node, perRow bool) {
 		switch name := names[0]; {
 		case given.everything || given.names[name]:
 		case b.plain[name] && len(names) == 1:
-			node.Node = &pg.Node_AConst{AConst: &pg.A_Const{Isnull: true}}
+			node.Node = &pg.Node_AConst{AConst: &pg.A_Const{Val: &pg.A_Const_Boolval{Boolval: &pg.Boolean{}}}}
 		case b.constants[name]:
 			node.Node = &pg.Node_ParamRef{ParamRef: &pg.ParamRef{Number: b.slot(name)}}
 		}

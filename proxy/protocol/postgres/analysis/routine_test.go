@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,19 +22,40 @@ CREATE TABLE log (at timestamptz DEFAULT now(), what text, who int);
 CREATE SCHEMA hidden; CREATE TABLE hidden.orders (id int, note text);
 `
 
+// routineDatabase is one database for all tests of routines, which each makes anew.
+var routineDatabase struct {
+	once sync.Once
+	conn *pgconn.PgConn
+}
+
 // withRoutines loads a catalog with these routines.
 func withRoutines(t *testing.T, sql string) *catalog.Snapshot {
 	t.Helper()
-	server := postgrestest.Shared(t)
-	conn, err := pgconn.Connect(t.Context(), server.DSN(server.NewDatabase(t, routineSchema+sql)))
-	if err != nil {
+	return withViews(t, sql, nil)
+}
+
+func withViews(t *testing.T, sql string, views func(string, *catalog.Snapshot, []string) ([][]string, bool)) *catalog.Snapshot {
+	t.Helper()
+	server, d := postgrestest.Shared(t), &routineDatabase
+	d.once.Do(func() {
+		const name = "routines"
+		if err := server.CreateDatabase(context.Background(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := pgconn.Connect(context.Background(), server.DSN(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.conn = conn
+	})
+	const anew = `RESET ALL; SET client_min_messages = error; DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS hidden CASCADE; CREATE SCHEMA public;`
+	if _, err := d.conn.Exec(t.Context(), anew+routineSchema+sql).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	s, err := catalog.Load(t.Context(), conn, []catalog.Classification{
+	s, err := catalog.LoadWith(t.Context(), d.conn, catalog.Options{Views: views, Classifications: []catalog.Classification{
 		{Columns: []string{"public.customers.ssn", "hidden.orders.note"}, Tags: []string{"ssn"}},
-		{Columns: []string{"public.customers.email"}, Tags: []string{"email"}},
-	})
+		{Columns: []string{"public.*.email"}, Tags: []string{"email"}},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +121,8 @@ func TestARoutineIsWhatItsBodyDoes(t *testing.T) {
 		{"overloads: another number of arguments", `CREATE FUNCTION f(a int, b int) RETURNS text LANGUAGE internal AS 'int4out'; CREATE FUNCTION f(a text) RETURNS text LANGUAGE sql AS 'SELECT a'`, `SELECT f('1')`, `Select f[]`},
 		{"its own path", `CREATE FUNCTION f() RETURNS text LANGUAGE sql SET search_path = hidden AS 'SELECT note FROM orders WHERE id = 1'`, `SELECT f()`, `Select f[ssn] touches`},
 		{"the caller's path", `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'`, `SELECT f()`, `Select f[]`},
+		{"the path of who calls it", `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql SET search_path = hidden AS 'SELECT public.g()'`, `SELECT f()`, `Select f[ssn] touches`},
+		{"the session's path below a body that is bound", `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT note FROM orders WHERE id = 1'; CREATE FUNCTION f() RETURNS text RETURN public.g()`, `SELECT f()`, `Select f[]`},
 		{"a setting that changes the reading", `CREATE FUNCTION f() RETURNS text LANGUAGE sql SET standard_conforming_strings = off AS 'SELECT 1::text'`, `SELECT f()`, `Select +UnknownFunction f[email ssn] touches`},
 		{"hides a built-in function", `CREATE FUNCTION lower(a int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = a'`, `SELECT lower('X')`, `Select lower[ssn] touches`},
 		{"hides a dangerous one", `CREATE FUNCTION pg_read_file(a int) RETURNS text LANGUAGE sql AS 'SELECT 1::text'`, `SELECT pg_read_file('/etc/passwd')`, `Select +UnknownFunction pg_read_file[email ssn] touches`},
@@ -107,6 +131,12 @@ func TestARoutineIsWhatItsBodyDoes(t *testing.T) {
 		{"a column of the parameter's name wins", `CREATE FUNCTION f(ssn int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = 1'`, `SELECT f(1)`, `Select f[ssn] touches`},
 		{"where its arguments are unknown", `CREATE FUNCTION f(a text) RETURNS text LANGUAGE sql AS 'SELECT a'`, `CREATE TABLE x (a text DEFAULT f('1'))`, `DDL +UnknownFunction touches`},
 		{"sets the path", `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('search_path', 'hidden', false) $$`, `SELECT f()`, `Select +UnknownFunction f[email ssn] touches`},
+		{"in an argument of EXECUTE", `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = 1'`, `PREPARE p(text) AS SELECT $1; EXECUTE p(f())`, `Select +Laundering all[ssn] touches`},
+		{"in field notation", `CREATE FUNCTION f(c customers) RETURNS text LANGUAGE sql AS 'SELECT c.ssn'`, `SELECT (c).f, c.f FROM customers c WHERE id = 1`, `Select +UnknownFunction f[email ssn] f[email ssn] touches`},
+		{"a row as its argument", `CREATE FUNCTION f(c customers) RETURNS text LANGUAGE sql AS 'SELECT c.name'`, `SELECT f(c) FROM customers c WHERE id = 1`, `Select f[email ssn] touches`},
+		{"a field of what it returns", `CREATE FUNCTION f() RETURNS customers LANGUAGE sql AS 'SELECT * FROM customers WHERE id = 1'`, `SELECT (f()).name, (f()).*`, `Select all[email ssn] touches`},
+		{"beside another in FROM", `CREATE FUNCTION f(a int) RETURNS TABLE (x int, y text) LANGUAGE sql AS 'SELECT id, ssn FROM customers WHERE id = a'`, `SELECT * FROM ROWS FROM (f(1), generate_series(1, 2)) WITH ORDINALITY AS t(a, b, c, d)`, `Select a[] b[ssn] c[] d[ssn] touches`},
+		{"of every row", `CREATE FUNCTION f(a int) RETURNS TABLE (x int, y text) LANGUAGE sql AS 'SELECT id, ssn FROM customers WHERE id = a'`, `SELECT o.id, t.y FROM orders o, LATERAL f(o.customer_id) t WHERE o.id = 1`, `Select id[] y[ssn] touches`},
 		{"a procedure", `CREATE PROCEDURE p(a int) LANGUAGE sql AS 'UPDATE orders SET total = 0 WHERE id = a'`, `CALL p(1)`, `Select Update:public.orders`},
 		{"a procedure that returns", `CREATE PROCEDURE p(a int, INOUT b text) LANGUAGE plpgsql AS 'BEGIN SELECT ssn INTO b FROM customers WHERE id = a; END'`, `CALL p(1, NULL)`, `Select all[ssn] touches`},
 		{"a procedure that commits", `CREATE PROCEDURE p() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'`, `CALL p()`, `DDL +UnknownFunction all[email ssn] touches`},
@@ -197,5 +227,26 @@ func TestARoutineThatMayHaveChangedIsNotUnderstood(t *testing.T) {
 		if got := summary(t, cat, test.text, test.st); got != test.want {
 			t.Errorf("%s\n got %s\nwant %s", name, got, test.want)
 		}
+	}
+}
+
+func TestAPreparedStatementIsNotTakenForWhatItsFunctionsWere(t *testing.T) {
+	before := withRoutines(t, `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT name FROM customers WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g()'`)
+	result, err := analysis.Analyze(`PREPARE p AS SELECT f()`, nil, before, analysis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared := result.Statements[0].Effects[0].Statement
+	st := &analysis.State{Prepared: func(string) []*analysis.Statement { return []*analysis.Statement{prepared} }}
+	if got := summary(t, before, `EXECUTE p`, st); got != `Select f[] touches` {
+		t.Errorf("as it was: %s", got)
+	}
+	after := withRoutines(t, `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = 1'; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g()'`)
+	if got := summary(t, after, `EXECUTE p`, st); !strings.Contains(got, "+UnknownFunction") {
+		t.Errorf("changed: %s", got)
+	}
+	st.Unsettled = true
+	if got := summary(t, before, `EXECUTE p`, st); !strings.Contains(got, "+UnknownFunction") {
+		t.Errorf("in a transaction with DDL: %s", got)
 	}
 }

@@ -37,6 +37,11 @@ type Options struct {
 	Acquired []Acquired
 	// Epoch becomes the Snapshot's.
 	Epoch uint64
+	// Views returns what each column of a view carries by its query, where that is
+	// certain; the snapshot is the one in the making, in which everything that the
+	// view is built on has its tags. It may only say less than the server's own
+	// attestation does. nil = the attestation alone counts.
+	Views func(query string, s *Snapshot, trusted []string) (columns [][]string, certain bool)
 }
 
 // Load is LoadWith classifications and trusted functions alone.
@@ -58,7 +63,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 	}
 	l := &loader{
 		ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}, harmless: map[uint32]bool{},
-		marks: map[attribute][]string{}, previous: options.Previous,
+		marks: map[attribute][]string{}, previous: options.Previous, options: options,
 		wanted: options.Acquired, got: map[attribute][]string{},
 	}
 	for _, name := range options.Trusted {
@@ -66,7 +71,7 @@ func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snaps
 		l.trusted[name] = true
 	}
 	for _, step := range []func() error{
-		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames, l.readRoutines, l.readHooks,
+		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames, l.readRoutines, l.readHooks, l.readCasts,
 		func() error { return l.classify(patterns) },
 		l.spreadOverTables, l.spreadOverViews, l.spreadOverToast, l.end,
 	} {
@@ -98,6 +103,8 @@ type loader struct {
 	acquired  []Acquired // what has become of them
 	got       map[attribute][]string
 	database  string // its OID
+	options   Options
+	viewOrder []uint32 // views, those that others are built on first
 }
 
 func (l *loader) begin() error {
@@ -258,6 +265,7 @@ func (l *loader) readNames() error {
 }
 
 func (l *loader) finish() Content {
+	l.content.Relations = nil
 	for _, oid := range l.order {
 		l.content.Relations = append(l.content.Relations, *l.relations[oid])
 	}

@@ -175,6 +175,19 @@ WHERE d.refobjid >= 16384
   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.oid = x.object AND t.tgfoid = d.refobjid
     AND x.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass)`
 
+const queryCasts = `SELECT casttarget, castfunc FROM pg_catalog.pg_cast WHERE castfunc >= 16384`
+
+func (l *loader) readCasts() error {
+	l.content.Casts = map[uint32][]uint32{}
+	return l.read(queryCasts, maxRows, func(row []string) error {
+		var n numbers
+		if target, routine := n.oid(row[0]), n.oid(row[1]); !l.harmless[routine] {
+			l.content.Casts[target] = append(l.content.Casts[target], routine)
+		}
+		return n.err
+	})
+}
+
 func (l *loader) readHooks() error {
 	c := &l.content
 	err := l.read(queryTriggers, maxRows, func(row []string) error {
@@ -226,6 +239,9 @@ func (s *Snapshot) Routine(oid uint32) *Routine {
 // Triggers returns the triggers of a relation and of those that inherit from it:
 // a row that is written to a parent may land in a child.
 func (s *Snapshot) Triggers(relation uint32) []Trigger {
+	if s == nil || len(s.triggers) == 0 {
+		return nil
+	}
 	var all []Trigger
 	s.family(relation, func(oid uint32) { all = append(all, s.triggers[oid]...) })
 	return all
@@ -238,6 +254,9 @@ func (s *Snapshot) Rules(relation uint32) []Rule { return s.rules[relation] }
 // Runs: see Rules. A routine that is not in the snapshot is a harmless one of a
 // well-known extension.
 func (s *Snapshot) Runs(relation uint32) []uint32 {
+	if s == nil || len(s.runs) == 0 && len(s.typeRuns) == 0 {
+		return nil
+	}
 	var all []uint32
 	s.family(relation, func(oid uint32) {
 		all = append(all, s.runs[oid]...)
@@ -284,6 +303,20 @@ func (s *Snapshot) family(relation uint32, visit func(uint32)) {
 	}
 }
 
+// CastRoutines returns the users' functions that casts to a type of that name may
+// run, and the types themselves; an empty schema means any schema.
+func (s *Snapshot) CastRoutines(schema, name string) (routines, types []uint32) {
+	if s == nil {
+		return nil, nil
+	}
+	for _, oid := range s.typed[name] {
+		if schema == "" || s.types[oid].Schema == schema {
+			routines, types = append(routines, s.casts[oid]...), append(types, oid)
+		}
+	}
+	return routines, types
+}
+
 // OperatorRoutines returns the functions behind the user's operators of a name;
 // one that is not in the snapshot is a harmless one of an extension or a built-in.
 func (s *Snapshot) OperatorRoutines(name string) []uint32 { return s.operatorRoutines[name] }
@@ -303,7 +336,7 @@ func (s *Snapshot) addRoutines(c *Content) {
 	for _, r := range c.Rules {
 		s.rules[r.Relation] = append(s.rules[r.Relation], r)
 	}
-	s.runs, s.typeRuns, s.operatorRoutines = c.Runs, c.TypeRuns, c.OperatorRoutines
+	s.runs, s.typeRuns, s.operatorRoutines, s.casts = c.Runs, c.TypeRuns, c.OperatorRoutines, c.Casts
 	s.children = map[uint32][]uint32{}
 	for child, parents := range c.Parents {
 		for _, parent := range parents {

@@ -103,8 +103,10 @@ type Content struct {
 	Triggers []Trigger
 	Rules    []Rule
 	// Runs are routines that run when a relation, by its OID, is written; TypeRuns
-	// those that check values of a domain; OperatorRoutines those behind Operators.
+	// those that check values of a domain; Casts those of casts to a type;
+	// OperatorRoutines those behind Operators.
 	Runs, TypeRuns   map[uint32][]uint32
+	Casts            map[uint32][]uint32
 	OperatorRoutines map[string][]uint32
 	// Parents are the relations that a relation inherits from or is a partition of.
 	Parents map[uint32][]uint32
@@ -147,6 +149,7 @@ type Snapshot struct {
 	triggers         map[uint32][]Trigger
 	rules            map[uint32][]Rule
 	runs, typeRuns   map[uint32][]uint32
+	casts            map[uint32][]uint32
 	operatorRoutines map[string][]uint32
 	children         map[uint32][]uint32
 

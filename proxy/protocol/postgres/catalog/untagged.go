@@ -43,15 +43,3 @@ func (s *Snapshot) untag(r Relation, strip func(tags []string) bool) *Relation {
 	}
 	return &r
 }
-
-// Tagged calls visit for every relation that has a tagged column, in no order.
-func (s *Snapshot) Tagged(visit func(*Relation)) {
-	if s == nil {
-		return
-	}
-	for _, r := range s.relations {
-		if len(r.Tags) > 0 {
-			visit(r)
-		}
-	}
-}
