@@ -2,7 +2,6 @@ package explain
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -104,7 +103,7 @@ func approval(a access.Approval) *Approval {
 
 // statement is what the analysis says, inner statements included.
 func statement(st *analysis.Statement) Statement {
-	out := Statement{Kind: st.Kind, Text: st.Text, Runs: strings.TrimSpace(st.Runs)}
+	out := Statement{Kind: st.Kind, Text: st.Text}
 	for _, facts := range st.Facts() {
 		for _, r := range facts.Resources {
 			next := Relation{Name: r.Name, Access: string(r.Access), Tags: r.Tags}

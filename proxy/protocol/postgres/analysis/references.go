@@ -29,9 +29,14 @@ type Masked struct {
 	Text string
 }
 
-// Tree parses a text as Analyze does, for whoever has to find a Reference's place
-// in it. The error is a *Refusal.
-func Tree(text string, server int) (*pg.ParseResult, error) { return parse(text, server) }
+// Tree parses a text as Analyze does, behind the same guard and within the same
+// limits, for whoever has to find a Reference's place in it. The error is a *Refusal.
+func Tree(text string, server int, limits Limits) (*pg.ParseResult, error) {
+	if r := check(text, limits); r != nil {
+		return nil, r
+	}
+	return parse(text, server)
+}
 
 // sameMasks is what all of several statements read masked; none where they differ.
 func sameMasks(statements []*Statement) []Masked {

@@ -31,6 +31,7 @@ type Plan struct {
 type view struct {
 	columns []string // the select list, quoted
 	masked  map[string]bool
+	whole   string // the sub-select, in one copy: prepared statements keep it
 	err     error
 }
 
@@ -108,6 +109,7 @@ func (p *Plan) build(r *catalog.Relation) *view {
 			v.columns = append(v.columns, masked+" AS "+quote(c.Name))
 		}
 	}
+	v.whole = v.selects(r, false)
 	return v
 }
 
