@@ -31,7 +31,8 @@ type Plan struct {
 type view struct {
 	columns []string // the select list, quoted
 	masked  map[string]bool
-	whole   string // the sub-select, in one copy: prepared statements keep it
+	numbers []int16 // of the masked ones
+	whole   string  // the sub-select, in one copy: prepared statements keep it
 	err     error
 }
 
@@ -98,7 +99,7 @@ func (p *Plan) build(r *catalog.Relation) *view {
 		case !p.atSource(c.Tags):
 			v.columns = append(v.columns, quote(c.Name))
 		default:
-			v.masked[c.Name] = true
+			v.masked[c.Name], v.numbers = true, append(v.numbers, c.Num)
 			masked, err := expression(p.real, c, p.strictest(c.Tags))
 			if err != nil && r.Schema == "pg_catalog" { // statistics: of types that no mask fits
 				masked, err = nothing(c), nil

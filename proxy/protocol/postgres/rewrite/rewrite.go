@@ -295,7 +295,7 @@ func (s *statement) see(r *analysis.Reference, only bool) (string, error) {
 	if only {
 		text = v.selects(r.Relation, true)
 	}
-	s.masked[r.Relation.OID] = analysis.Masked{Relation: r.Relation.OID, Text: v.whole}
+	s.masked[r.Relation.OID] = analysis.Masked{Relation: r.Relation.OID, Text: v.whole, Columns: v.numbers}
 	s.done[r.Location] = true
 	return text, nil
 }
