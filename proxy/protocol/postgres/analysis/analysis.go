@@ -121,6 +121,9 @@ type Output struct {
 	// Sources are the columns that the value comes from, tagged or not, in the order
 	// of their numbers. One of unknown origin has a last source without a relation.
 	Sources []Source
+	// Shape says what stands where in a value that the statement builds of others; nil
+	// where that is not known, or nothing of it is tagged. Tags are those of all parts.
+	Shape *Shape
 }
 
 // Analyze reads a text of one or more statements. The error is always a

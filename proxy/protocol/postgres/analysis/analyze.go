@@ -92,6 +92,8 @@ type analyzer struct {
 	settling int
 	// made is about how many rows the statement makes up, from nothing but constants.
 	made work
+	// subqueries are the sub-selects that were looked at.
+	subqueries map[subqueryKey]rowset
 	// steps bounds the work of one statement.
 	steps int
 }
@@ -108,6 +110,7 @@ func (a *analyzer) begin() {
 	a.functions = map[string]bool{}
 	a.kinds = map[string]bool{}
 	a.seen = map[*pg.RangeVar]bool{}
+	a.subqueries = map[subqueryKey]rowset{}
 	a.relationNames, a.withNames = map[string]bool{}, map[string]bool{}
 }
 

@@ -106,6 +106,7 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	if n.GetOrdinality() { // of a value, the place is a part
 		s.columns = append(s.columns, column{name: "ordinality", flow: all.implicit()})
 	}
+	s.renamedRow = len(n.GetAlias().GetColnames()) > 0
 	s.rowset = s.renamed(n.GetAlias().GetColnames())
 	return s
 }
@@ -218,7 +219,7 @@ func usingColumn(kind pg.JoinType, left, right column, both flow) column {
 	case kind == pg.JoinType_JOIN_RIGHT:
 		c = right
 	}
-	c.flow = both
+	c.flow, c.shape = both, nil
 	return c
 }
 

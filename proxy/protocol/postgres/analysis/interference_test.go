@@ -241,7 +241,13 @@ func (g *generator) item(depth int, outer, ctes []table) (string, table) {
 		sql, columns := g.query(depth-1, outer)
 		return g.renamed("("+sql+")", alias, columns)
 	}
-	switch g.r.Intn(6) {
+	switch g.r.Intn(9) {
+	case 6:
+		return g.renamed(g.pick("generate_series(1, 2)", "unnest(ARRAY['x', 'y']) WITH ORDINALITY", "jsonb_each('{\"a\": 1}')"), alias, []string{alias, "x"})
+	case 7:
+		return g.renamed("jsonb_populate_record(NULL::customers, '{\"ssn\": \"x\"}')", alias, []string{"id", "name", "email", "ssn", "notes"})
+	case 8:
+		return g.renamed("(SELECT (c).* FROM customers c)", alias, []string{"id", "name", "email", "ssn", "notes"})
 	case 0:
 		return g.renamed("orders", alias, []string{"id", "customer_id", "total"})
 	case 1:
@@ -271,7 +277,7 @@ func (g *generator) expression(depth int, scope []table) string {
 	t := scope[g.r.Intn(len(scope))]
 	column := t.columns[g.r.Intn(len(t.columns))]
 	ref := t.alias + "." + column
-	switch g.r.Intn(16) {
+	switch g.r.Intn(24) {
 	case 0:
 		return column
 	case 1:
@@ -296,13 +302,34 @@ func (g *generator) expression(depth int, scope []table) string {
 		return "first_value(" + ref + ") OVER (ORDER BY " + t.alias + ".*::text)"
 	case 11:
 		return t.alias + ".row_to_json"
-	case 12, 13:
+	case 14, 15, 16, 17, 18, 19, 20:
+		return g.built(scope, t.alias, column, ref)
+	case 12, 13, 21:
 		if depth > 0 {
 			query, columns := g.query(depth-1, scope)
-			return fmt.Sprintf("(SELECT %s(q.%s::text) FROM (%s) q)", g.pick("max", "md5", "count", "string_agg('', ''), min"), columns[0], query)
+			return fmt.Sprintf("(SELECT %s(q.%s::text) FROM (%s) q)", g.pick("max", "md5", "count", "string_agg('', ''), min", "jsonb_agg", "array_agg"), columns[0], query)
 		}
-	case 14:
+	case 22:
 		return ref + " IS NULL"
 	}
 	return ref
+}
+
+// built is a value that is built of others, or a part of one.
+func (g *generator) built(scope []table, alias, column, ref string) string {
+	switch g.r.Intn(7) {
+	case 0:
+		return "to_jsonb(" + alias + ") -> '" + g.name() + "'"
+	case 1:
+		return "jsonb_build_object('a', " + ref + ", 'b', " + g.expression(0, scope) + ")" + g.pick(" -> 'a'", " ->> 'b'", "")
+	case 2:
+		return "(ROW(" + ref + ", " + g.expression(0, scope) + "))." + g.pick("f1", "f2")
+	case 3:
+		return "(ARRAY[" + ref + "::text, " + g.expression(0, scope) + "::text])" + g.pick("[1]", "[2]", "[1:1]", "[0][1:2]")
+	case 4:
+		return "count(" + ref + ") " + g.pick("FILTER (WHERE "+ref+"::text > '2') ", "") + "OVER (" + g.pick("", "PARTITION BY "+column, "ORDER BY "+ref) + ")"
+	case 5:
+		return "json_agg(" + ref + ") OVER ()"
+	}
+	return "jsonb_build_array(" + ref + ", " + g.expression(0, scope) + ") -> " + g.pick("0", "1", "-1", "2")
 }

@@ -38,7 +38,11 @@ func (a *analyzer) walk(m protoreflect.Message, found *inventory) {
 		a.opaque = true
 		return
 	}
-	a.visit(m.Interface(), found)
+	node := m.Interface()
+	if _, constant := node.(*pg.A_Const); constant {
+		return // long lists are mostly of these
+	}
+	a.visit(node, found)
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		if f.Kind() != protoreflect.MessageKind {
 			return true

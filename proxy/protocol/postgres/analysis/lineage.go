@@ -19,8 +19,12 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.everything()
 	}
 	switch v := n.GetNode().(type) {
-	case nil:
+	case nil, *pg.Node_AConst, *pg.Node_ParamRef:
 		return flow{}
+	case *pg.Node_List:
+		return a.flowOfAll(v.List.GetItems(), e).derived()
+	case *pg.Node_TypeCast:
+		return a.flowOf(v.TypeCast.GetArg(), e).derived()
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_SubLink:
@@ -28,11 +32,13 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	case *pg.Node_FuncCall:
 		return a.funcCall(v.FuncCall, e)
 	case *pg.Node_NullTest:
-		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) {
+		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) || f.part {
 			return f.implicit()
 		}
 		return flow{}
-	case *pg.Node_BoolExpr, *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
+	case *pg.Node_BoolExpr:
+		return a.flowOfAll(v.BoolExpr.GetArgs(), e).implicit()
+	case *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
 		return a.parts(n, e).implicit()
 	case *pg.Node_GroupingFunc: // which columns are grouped, not their values
 		return flow{}
@@ -132,7 +138,7 @@ func isColumn(n *pg.Node) bool {
 
 func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	test := a.flowOf(s.GetTestexpr(), e)
-	all := a.query(s.GetSubselect(), e).all()
+	all := a.subquery(s, e).all()
 	switch s.GetSubLinkType() {
 	case pg.SubLinkType_EXISTS_SUBLINK:
 		return flow{}
@@ -144,16 +150,44 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	return test.and(all).implicit()
 }
 
+// subqueryKey is one evaluation of a sub-select in an expression. Each evaluation of
+// the query around it has a scope of its own.
+type subqueryKey struct {
+	link    *pg.SubLink
+	scope   *scope
+	sources int
+	ctes    *cte
+}
+
+// subquery is what a sub-select in an expression returns. An expression is looked at
+// several times, and those inside it must not be so many times more.
+func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
+	key := subqueryKey{link: s, scope: e.scope, ctes: e.ctes}
+	if e.scope != nil {
+		key.sources = len(e.scope.sources)
+	}
+	row, known := a.subqueries[key]
+	if !known {
+		row = a.query(s.GetSubselect(), e)
+		a.subqueries[key] = row
+	}
+	return row
+}
+
 // field is a field, element or slice of a value, or the result of a function in
 // field notation.
 func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 	all := a.parts(n, e).derived()
 	if first := x.GetIndirection(); len(first) > 0 {
-		if f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e); ok {
+		f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e)
+		if !ok {
+			f, ok = a.elementOf(x.GetArg(), first, e)
+		}
+		if ok && len(first) > 1 {
+			f = f.derived()
+		}
+		if ok {
 			all = f
-			if len(first) > 1 {
-				all = f.derived()
-			}
 		}
 	}
 	for _, part := range x.GetIndirection() {
@@ -171,6 +205,9 @@ func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
 // operation is an operator's result. A division by something protected tells by
 // its failure what the divisor is, even where the result is masked.
 func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
+	if f, found := a.jsonPart(x, e); found != nil {
+		return f
+	}
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
 	if name := stringList(x.GetName()); right.protected() && len(name) > 0 {
 		if last := name[len(name)-1]; last == "/" || last == "%" {
@@ -206,6 +243,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	} else {
 		args = args.and(order.implicit())
 	}
+	if call.GetAggDistinct() && args.mixed && args.protected() {
+		a.feature(Inference, madeUp)
+	}
 	chosen := a.chosenBy(call, e)
 	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
@@ -214,7 +254,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")
 	}
-	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
+	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name, e) {
 		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
@@ -235,10 +275,7 @@ func (a *analyzer) chosenBy(call *pg.FuncCall, e env) flow {
 		chosen = a.flowOf(filter, e)
 	}
 	if over := call.GetOver(); over != nil {
-		chosen = chosen.and(a.window(over, e))
-		if over.GetName() != "" || over.GetRefname() != "" {
-			chosen = chosen.and(e.windows)
-		}
+		chosen = chosen.and(a.window(over, e)).and(e.windows[over.GetName()]).and(e.windows[over.GetRefname()])
 	}
 	return chosen.implicit()
 }
@@ -260,12 +297,12 @@ func (a *analyzer) isSink(name string) bool {
 
 // declassifies reports whether a call tells nothing of the plain column that it
 // is given. Anything but a plain column could hold a condition, and
-// count(CASE WHEN …) would answer it.
-func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
+// count(CASE WHEN …) would answer it, also where a sub-select gave that a name.
+func (a *analyzer) declassifies(call *pg.FuncCall, name string, e env) bool {
 	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
-	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
+	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0]) && !a.flowOf(call.GetArgs()[0], e).part
 }
 
 // isField reports whether a call may be "column(row)".

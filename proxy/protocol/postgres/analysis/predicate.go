@@ -231,7 +231,7 @@ func constantExpression(n *pg.Node) bool {
 // membership classifies EXISTS, IN (SELECT …) and their like.
 func (a *analyzer) membership(s *pg.SubLink, e env) {
 	test := a.flowOf(s.GetTestexpr(), e)
-	row := a.query(s.GetSubselect(), e)
+	row := a.subquery(s, e)
 	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK {
 		return
 	}

@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"slices"
-
 	pg "github.com/pganalyze/pg_query_go/v5"
 )
 
@@ -66,12 +64,17 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
-	var all flow
-	for _, w := range s.GetWindowClause() {
-		all = all.and(a.window(w.GetWindowDef(), e))
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) map[string]flow {
+	if len(s.GetWindowClause()) == 0 {
+		return nil
 	}
-	return all
+	named := map[string]flow{}
+	e.windows = named
+	for _, n := range s.GetWindowClause() { // each sees those before it
+		w := n.GetWindowDef()
+		named[w.GetName()] = a.window(w, e).and(named[w.GetRefname()])
+	}
+	return named
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number
@@ -134,6 +137,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 		}
 		merged := column{name: c.name, flow: c.and(other)}
 		merged.mixed = merged.mixed || mixed
+		if aligned && right.columns[i].null {
+			merged.shape = c.shape
+		}
 		row.columns = append(row.columns, merged)
 	}
 	switch {
@@ -225,9 +231,11 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			c.flow = a.flowOf(t.GetVal(), e)
 			c.part = isPart(t.GetVal(), c.flow)
 			c.null = isNull(t.GetVal())
+			c.shape = a.shapeOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
 			c.flow, c.plain = f.flow, f.plain
+			c.shape = a.shapeOf(t.GetVal(), e)
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}
@@ -270,126 +278,4 @@ func isStar(ref *pg.ColumnRef) bool {
 func endsInStar(n *pg.A_Indirection) bool {
 	parts := n.GetIndirection()
 	return len(parts) > 0 && parts[len(parts)-1].GetAStar() != nil
-}
-
-// with adds the queries of a WITH clause to those in sight.
-func (a *analyzer) with(w *pg.WithClause, e env) *cte {
-	if w.GetRecursive() {
-		return a.withRecursive(w, e)
-	}
-	for _, n := range w.GetCtes() {
-		c := n.GetCommonTableExpr()
-		e.ctes = &cte{outer: e.ctes, name: c.GetCtename(), row: a.withQuery(c, e)}
-	}
-	return e.ctes
-}
-
-func (a *analyzer) withQuery(c *pg.CommonTableExpr, e env) rowset {
-	return a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
-}
-
-// searched adds the columns that SEARCH and CYCLE make of a recursive query's own.
-func (a *analyzer) searched(c *pg.CommonTableExpr, row rowset, e env) rowset {
-	search, cycle := c.GetSearchClause(), c.GetCycleClause()
-	if search == nil && cycle == nil {
-		return row
-	}
-	if row.open {
-		row.rest = row.all()
-		return row
-	}
-	columns := slices.Clone(row.columns)
-	if search != nil {
-		by := row.carriedBy(stringList(search.GetSearchColList()))
-		columns = append(columns, column{name: search.GetSearchSeqColumn(), flow: by.derived()})
-	}
-	if cycle != nil {
-		by := row.carriedBy(stringList(cycle.GetCycleColList())).and(a.flowOf(cycle.GetCycleMarkValue(), e)).and(a.flowOf(cycle.GetCycleMarkDefault(), e))
-		a.compare(PredicateEquality, by)
-		columns = append(columns, column{name: cycle.GetCycleMarkColumn(), flow: by.implicit()},
-			column{name: cycle.GetCyclePathColumn(), flow: by.derived()})
-	}
-	row.columns = columns
-	return row
-}
-
-// carriedBy is what the named columns carry together.
-func (r rowset) carriedBy(names []string) flow {
-	var all flow
-	for _, name := range names {
-		all = all.and(named(r, name).flow)
-	}
-	return all
-}
-
-// maxRounds bounds the fixpoint of WITH RECURSIVE. Each round can carry a tag one
-// column further.
-const maxRounds = 40
-
-// withRecursive computes what recursive queries carry as a fixpoint: all of them
-// see each other, beginning with columns that carry nothing.
-func (a *analyzer) withRecursive(w *pg.WithClause, e env) *cte {
-	rows := make([]rowset, len(w.GetCtes()))
-	for i := range rows {
-		rows[i].open = true
-	}
-	_, before := a.features[Inference]
-	round := func() (changed bool) {
-		if !before {
-			delete(a.features, Inference) // an earlier round did not know yet what both sides carry; this one sees it again
-		}
-		for i, n := range w.GetCtes() {
-			ctes := a.bindAll(w, rows, e, i)
-			row := grown(rows[i], a.withQuery(n.GetCommonTableExpr(), env{scope: e.scope, ctes: ctes}))
-			changed = changed || !sameRow(rows[i], row)
-			rows[i] = row
-		}
-		return changed
-	}
-	a.settling++
-	settled := false
-	for i := 0; i < maxRounds && !settled; i++ {
-		settled = !round()
-	}
-	a.settling--
-	if a.settling == 0 {
-		round() // now that it is known what each side carries, they can be held against each other
-	}
-	if !settled {
-		for i := range rows {
-			rows[i] = rowset{open: true, rest: a.everything()}
-		}
-	}
-	return a.bindAll(w, rows, e, -1)
-}
-
-// bindAll brings the queries into sight, as the one with that number sees them: it
-// sees itself without the columns that SEARCH and CYCLE add.
-func (a *analyzer) bindAll(w *pg.WithClause, rows []rowset, e env, self int) *cte {
-	outer := e.ctes
-	for i, n := range w.GetCtes() {
-		c, row := n.GetCommonTableExpr(), rows[i]
-		if i != self {
-			row = a.searched(c, row, e)
-		}
-		outer = &cte{outer: outer, name: c.GetCtename(), row: row}
-	}
-	return outer
-}
-
-// grown adds what earlier rounds found, so that the fixpoint only ever grows.
-func grown(before, now rowset) rowset {
-	for i := range now.columns {
-		if i < len(before.columns) {
-			now.columns[i].flow = now.columns[i].and(before.columns[i].flow)
-		}
-		now.columns[i].plain = false // RowDescription attests nothing through a recursion
-	}
-	return now
-}
-
-func sameRow(x, y rowset) bool {
-	return x.open == y.open && x.rest.same(y.rest) && slices.EqualFunc(x.columns, y.columns, func(p, q column) bool {
-		return p.name == q.name && p.same(q.flow)
-	})
 }

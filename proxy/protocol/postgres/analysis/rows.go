@@ -85,7 +85,9 @@ func (a *analyzer) rowWritten(r *pg.RowExpr, e env) (rowset, bool) {
 		if ref := n.GetColumnRef(); ref != nil && isStar(ref) {
 			return rowset{}, false // as many as the item has columns
 		}
-		row.columns = append(row.columns, column{name: "f" + strconv.Itoa(i+1), flow: a.flowOf(n, e)})
+		c := a.valueColumn(n, e)
+		c.name, c.shape = "f"+strconv.Itoa(i+1), a.shapeOf(n, e)
+		row.columns = append(row.columns, c)
 	}
 	return row, true
 }
@@ -140,6 +142,25 @@ func (a *analyzer) fieldOf(n *pg.Node, name string, e env) (flow, bool) {
 		return flow{}, false
 	}
 	return named(row, name).flow, true
+}
+
+// elementOf is "(ARRAY[…])[number]" of an array that is written out. One slice among
+// the subscripts makes slices of them all.
+func (a *analyzer) elementOf(n *pg.Node, subscripts []*pg.Node, e env) (flow, bool) {
+	index := subscripts[0].GetAIndices().GetUidx().GetAConst().GetIval()
+	elements := n.GetAArrayExpr().GetElements()
+	if index == nil || len(elements) == 0 {
+		return flow{}, false
+	}
+	for _, s := range subscripts {
+		if s.GetAIndices().GetIsSlice() {
+			return flow{}, false
+		}
+	}
+	if i := int(index.GetIval()); i >= 1 && i <= len(elements) {
+		return a.flowOf(elements[i-1], e).derived(), true
+	}
+	return flow{}, true // NULL
 }
 
 // columnCalled is "column(row)", where no function and no type has that name.

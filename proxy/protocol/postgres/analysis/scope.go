@@ -24,6 +24,8 @@ type column struct {
 	generated bool
 	// null: it is NULL in every row.
 	null bool
+	// shape is how the value is built of others; nil = not known.
+	shape *shape
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -75,6 +77,9 @@ type source struct {
 	real string
 	// scalar: the whole of it is a value, not a row: a function that returns one.
 	scalar bool
+	// renamedRow: its columns have other names than its row type's, which are those that
+	// its row has in JSON.
+	renamedRow bool
 	rowset
 }
 
@@ -104,8 +109,9 @@ func (c *cte) find(name string) *cte {
 type env struct {
 	scope *scope
 	ctes  *cte
-	// windows is what the partitions and orders of the named windows carry.
-	windows flow
+	// windows is what the partitions and orders of the named windows carry, each with
+	// those that it builds on.
+	windows map[string]flow
 }
 
 // inside returns an environment one query level further in.
@@ -141,7 +147,10 @@ func aliased(s *source, alias *pg.Alias) *source {
 	if alias == nil {
 		return s
 	}
-	return &source{alias: alias.GetAliasname(), real: s.real, rowset: s.renamed(alias.GetColnames())}
+	return &source{
+		alias: alias.GetAliasname(), real: s.real, renamedRow: s.real != "" && len(alias.GetColnames()) > 0,
+		rowset: s.rowset.renamed(alias.GetColnames()),
+	}
 }
 
 func visible(r *catalog.Relation) []column {
@@ -164,12 +173,15 @@ var systemColumns = wordSet("ctid xmin xmax cmin cmax tableoid")
 type found struct {
 	flow
 	plain bool
-	// column, where exactly one fits.
+	// column is the one that fits; of several, the last.
 	column *column
+	// single: no other column fits.
+	single bool
 }
 
 func (f *found) add(c *column) {
 	f.plain = f.column == nil && f.tags == nil && c.plain
+	f.single = f.column == nil
 	f.column = c
 	f.flow = f.and(c.flow)
 }
@@ -217,6 +229,7 @@ func (a *analyzer) unqualified(ref *pg.ColumnRef, name string, e env) found {
 		}
 		if hits > 0 {
 			f.plain = f.plain && hits == 1 && !open
+			f.single = f.single && !open
 			return f
 		}
 	}

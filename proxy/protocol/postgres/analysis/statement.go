@@ -57,7 +57,7 @@ func (a *analyzer) output(row rowset) {
 	a.out.origins = row.columns
 	a.out.Outputs = make([]Output, 0, len(row.columns))
 	for _, c := range row.columns {
-		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain, Sources: a.sources(c.flow)})
+		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain, Sources: a.sources(c.flow), Shape: a.shapeShown(c)})
 	}
 }
 
