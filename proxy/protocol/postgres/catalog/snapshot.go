@@ -127,6 +127,7 @@ type Snapshot struct {
 	fields    map[string]bool
 	operators map[string]bool
 	extended  map[string]bool
+	real      *Snapshot // of an Untagged one
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from

@@ -10,6 +10,7 @@ import (
 // included, since what is not known may still carry any. Columns keep their place.
 func (s *Snapshot) Untagged(strip func(tags []string) bool) *Snapshot {
 	out := *s
+	out.real = s.Real()
 	out.relations, out.named, out.tags = maps.Clone(s.relations), make(map[string][]*Relation, len(s.named)), maps.Clone(s.tags)
 	for oid, r := range s.relations {
 		if len(r.Tags) > 0 {
@@ -24,6 +25,16 @@ func (s *Snapshot) Untagged(strip func(tags []string) bool) *Snapshot {
 		out.named[name] = same
 	}
 	return &out
+}
+
+// Real returns the snapshot that an Untagged one was made of, otherwise s: it is what
+// code inside the database sees, such as the body of a function, whose text nobody
+// rewrites.
+func (s *Snapshot) Real() *Snapshot {
+	if s == nil || s.real == nil {
+		return s
+	}
+	return s.real
 }
 
 // untag takes tags off the columns of a copy of a relation.

@@ -145,7 +145,8 @@ func (p *Plan) Current(statements []analysis.Statement) error {
 
 func preparedOtherwise(what string) error {
 	return &analysis.Refusal{
-		Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + what + " was masked otherwise", Hint: "Prepare the statement again.",
+		Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + what + " was masked otherwise",
+		Hint: "Prepare the statement again. A function that reads it by itself cannot run at all.",
 	}
 }
 
