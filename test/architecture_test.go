@@ -100,6 +100,18 @@ var rules = []rule{
 		why: "the catalog answers questions about names and numbers; whoever asks decides",
 	},
 	{
+		packages: "proxy/protocol/postgres/rewrite", forbidden: []string{"proxy/session", "proxy/policy", "proxy/protocol/postgres/core", "proxy/protocol/postgres/wire"},
+		why: "what a statement is rewritten to follows from its text, the catalog and the masks; whoever forwards it decides",
+	},
+	{
+		packages: "proxy/protocol/postgres/rewrite", forbidden: []string{"net", "os", "time", "context"}, direct: true,
+		why: "the rewrite is a pure function of text, catalog and masks",
+	},
+	{
+		packages: "proxy/protocol/postgres/masktype", forbidden: []string{"proxy/session", "proxy/policy", "proxy/access", "proxy/protocol/postgres/analysis"},
+		why: "it describes types: what becomes of values is for whoever asks",
+	},
+	{
 		packages: "proxy/server", forbidden: []string{"proxy/protocol", "proxy/policy", "proxy/mask", "proxy/record", "proxy/datasource", "proxy/control"},
 		why: "listeners know pipelines, not what runs in them",
 	},
@@ -223,8 +235,8 @@ type owner struct {
 
 var owners = []owner{
 	{
-		pkg: "github.com/pganalyze/pg_query_go", by: []string{"proxy/protocol/postgres/analysis"},
-		why: "the C parser is reached only behind the guard that keeps hostile text from crashing it",
+		pkg: "github.com/pganalyze/pg_query_go", by: []string{"proxy/protocol/postgres/analysis", "proxy/protocol/postgres/rewrite"},
+		why: "the C parser is reached only behind the guard that keeps hostile text from crashing it; rewrite sees what passed it",
 	},
 	{
 		pkg: "github.com/open-policy-agent", by: []string{"proxy/policy", "controllers/compile"},

@@ -47,11 +47,11 @@ func (p planner) columns(ctx context.Context, db *database, st *analysis.Stateme
 }
 
 // runs asks the server whether it would take the text that runs in place of the client's, and returns why not.
-func (p planner) runs(ctx context.Context, db *database, st *analysis.Statement) string {
-	if st.Runs == "" || !st.ReturnsRows {
+func (p planner) runs(ctx context.Context, db *database, st *analysis.Statement, text string) string {
+	if text == "" || !st.ReturnsRows {
 		return ""
 	}
-	if _, err := db.fields(ctx, st.Runs); err != nil {
+	if _, err := db.fields(ctx, text); err != nil {
 		return "masked at the source, the server would not take it: " + err.Error()
 	}
 	return ""

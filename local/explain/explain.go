@@ -8,6 +8,7 @@ package explain
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/local"
@@ -49,11 +50,14 @@ func Run(ctx context.Context, source *local.Source, sql string) (*Report, error)
 	for i := range result.Statements {
 		st := &result.Statements[i]
 		next := statement(st)
+		if i < len(result.Parts) {
+			next.Runs = strings.TrimSpace(result.Parts[i])
+		}
 		if decision.Effect != access.Deny {
 			p := planner{catalog: catalog, masks: decision.Masks}
 			var note string
 			if next.Columns, note = p.columns(ctx, db, &plain.Statements[i]); note == "" {
-				note = p.runs(ctx, db, st)
+				note = p.runs(ctx, db, st, next.Runs)
 			}
 			if note != "" {
 				next.Note = note

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -161,7 +160,7 @@ func approval(a access.Approval) *Approval {
 // statement is what the analysis says, inner statements included.
 func statement(st *analysis.Statement) Statement {
 	out := Statement{
-		Kind: st.Kind, Text: st.Text, Runs: strings.TrimSpace(st.Runs), Compared: sources(st.Reads.Predicate), Values: sources(st.Reads.Write),
+		Kind: st.Kind, Text: st.Text, Compared: sources(st.Reads.Predicate), Values: sources(st.Reads.Write),
 	}
 	for _, w := range st.Written {
 		out.Written = append(out.Written, columnName(w))

@@ -12,6 +12,15 @@ import (
 // LocalProxy starts the product, built by [localproxy.Build], in front of a database, under the corpora's policy.
 func LocalProxy(binary string) StartProxy { return localProxyUnder(binary, nil) }
 
+// LocalProxyAtSource is LocalProxy with every mask of the policy in mode Source, and comparisons without a rule of their own: they
+// must not need one.
+func LocalProxyAtSource(binary string) StartProxy {
+	return localProxyUnder(binary, []string{
+		`masks: [{tags: ["*"], strategy: Redact}]`, `masks: [{tags: ["*"], strategy: Redact, mode: Source}]`,
+		`predicates: Flag`, `predicates: Allow`,
+	})
+}
+
 // localProxyUnder is LocalProxy with parts of the policy's text replaced: old, new, old, new.
 func localProxyUnder(binary string, replacements []string) StartProxy {
 	return func(ctx context.Context, server *postgrestest.Server, database string) (Target, func() error, error) {

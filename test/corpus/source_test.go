@@ -8,13 +8,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/test/conformance/localproxy"
 )
 
-// masksAtSource is the corpora's policy with every mask at the source, and comparisons without a rule of their own: they must
-// not need one.
-var masksAtSource = []string{
-	`masks: [{tags: ["*"], strategy: Redact}]`, `masks: [{tags: ["*"], strategy: Redact, mode: Source}]`,
-	`predicates: Flag`, `predicates: Allow`,
-}
-
 // inference are questions whose answers, of real values, tell them bit by bit. Each must run, and say the same of any secret.
 var inference = []string{
 	"SELECT count(*) FROM customers WHERE ssn LIKE '1%'",
@@ -63,7 +56,7 @@ func TestMaskedAtTheSourceNoAnswerDependsOnASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge := newJudge(t, localProxyUnder(binary, masksAtSource))
+	judge := newJudge(t, LocalProxyAtSource(binary))
 	rows := append(mustLoad(t, "exfil.tsv"), mustLoad(t, "benign.tsv")...)
 	for i, sql := range inference {
 		rows = append(rows, Row{ID: fmt.Sprintf("inference %d", i), SQL: sql, Expected: Flag})
@@ -107,7 +100,7 @@ func TestMaskedAtTheSourceWhatMustPassPasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := runAll(t, newJudge(t, localProxyUnder(binary, masksAtSource)), mustLoad(t, "benign.tsv"))
+	report := runAll(t, newJudge(t, LocalProxyAtSource(binary)), mustLoad(t, "benign.tsv"))
 	if err := report.WriteDetails(os.Stdout); err != nil {
 		t.Error(err)
 	}

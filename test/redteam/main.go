@@ -1,7 +1,7 @@
 // Command redteam attacks a proxy with a corpus of statements in every dress that test/redteam/mutate has for them, and judges the
 // bytes that the client's socket received: values of the schema, raw and encoded, and what became of statements that must pass.
 //
-//	go run ./test/redteam [-corpus FOLDER] [-mutations 24] [-seed 1] [-only X105,X107]
+//	go run ./test/redteam [-corpus FOLDER] [-mutations 24] [-seed 1] [-only X105,X107] [-at-source]
 //	go run ./test/redteam -direct postgres://… -proxy postgres://…
 //
 // It starts a PostgreSQL server and the product's local data path in front of it, or takes the two that are named. The first leak
@@ -35,6 +35,7 @@ type options struct {
 	seed          uint64
 	limit         time.Duration
 	details       bool
+	source        bool
 }
 
 func main() {
@@ -50,6 +51,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "the same seed makes the same statements")
 	flag.DurationVar(&o.limit, "limit", time.Hour, "end after this time, with what was seen until then; it is said when rows were left out")
 	flag.BoolVar(&o.details, "details", false, "print each run that is not as expected, not only leaks")
+	flag.BoolVar(&o.source, "at-source", false, "mask in mode Source; then what is to be blocked may run, since it sees masks")
 	flag.Parse()
 	leaks, err := redteam(ctx, o, os.Stdout)
 	if err == nil && leaks > 0 {
@@ -101,7 +103,11 @@ func newJudge(ctx context.Context, o options) (*corpus.Judge, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	judge, err := corpus.NewJudge(ctx, corpus.LocalProxy(binary))
+	start := corpus.LocalProxy(binary)
+	if o.source {
+		start = corpus.LocalProxyAtSource(binary)
+	}
+	judge, err := corpus.NewJudge(ctx, start)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -145,7 +145,7 @@ func (e *Engine) candidates(a *core.Ask, cat *catalog.Snapshot, m masks, without
 func (e *Engine) candidate(a *core.Ask, i int, cat *catalog.Snapshot, m masks, without []analysis.Absence) (*analysis.Result, uint64, error) {
 	text, _ := a.Candidate(i)
 	r, id, err := e.facts.analyze(text, &a.Session, cat, e.plan(cat, m), e.analysisOptions(without))
-	if err == nil && r.Runs != a.Sent(i) {
+	if err == nil && !a.Sent(i, r.Runs) {
 		return nil, 0, prepareAgain
 	}
 	return r, id, err

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxFacts    = 1024    // analyzed texts kept
-	maxFactText = 8 << 10 // bytes of one
-	maxNumbers  = 4096    // distinct facts that have a number
+	maxFacts    = 1024     // analyzed texts kept
+	maxFactText = 8 << 10  // bytes of one
+	maxFactRuns = 64 << 10 // bytes of what runs in its place
+	maxNumbers  = 4096     // distinct facts that have a number
 )
 
 // factCache keeps what was understood of texts. It is safe for concurrent use; its
@@ -64,7 +65,7 @@ func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapsh
 	if err == nil {
 		result, err = plan.Apply(text, &watched, result, opt)
 	}
-	if err != nil || used || !plain {
+	if err != nil || used || !plain || len(result.Runs) > maxFactRuns {
 		return result, 0, err
 	}
 	id := f.number(operation(access.PhaseRun, "", nil, result.Statements).Statements)

@@ -54,8 +54,9 @@ type Result struct {
 	// Empty: the text holds no statement (";", a comment, nothing).
 	Empty bool
 	// Runs is the text to forward in place of the analyzed one; empty: that one.
-	// Package rewrite sets it.
-	Runs string
+	// Package rewrite sets it, and Parts, which are the statements of it.
+	Runs  string
+	Parts []string
 }
 
 // Statement holds the facts of one statement.
@@ -101,8 +102,8 @@ type Statement struct {
 	// statement reads them; such a value cannot be in its result. Analyze does not
 	// set it: package rewrite does, and an EXECUTE or FETCH has it of what it runs.
 	Masked []Masked
-	// Runs is what runs in place of Text; empty: Text itself.
-	Runs string
+	// Rewritten: another text than Text runs.
+	Rewritten bool
 
 	// epoch is the catalog's when it was analyzed.
 	epoch uint64

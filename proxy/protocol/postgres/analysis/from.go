@@ -101,7 +101,6 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	}
 	if s.open {
 		s.rest = all
-		a.routineRow(n, s)
 	}
 	s.scalar = len(s.columns) == 1 && !s.open && len(n.GetFunctions()) == 1
 	if n.GetOrdinality() { // of a value, the place is a part

@@ -27,16 +27,26 @@ type Masked struct {
 	Relation uint32
 	// Text of the sub-select.
 	Text string
+	// Columns are the attribute numbers of what is masked in it.
+	Columns []int16
 }
 
-// Tree parses a text as Analyze does, for whoever has to find a Reference's place
-// in it. The error is a *Refusal.
-func Tree(text string, server int) (*pg.ParseResult, error) { return parse(text, server) }
+// Same reports whether two relations are masked alike.
+func (m Masked) Same(other Masked) bool { return m.Relation == other.Relation && m.Text == other.Text }
+
+// Tree parses a text as Analyze does, behind the same guard and within the same
+// limits, for whoever has to find a Reference's place in it. The error is a *Refusal.
+func Tree(text string, server int, limits Limits) (*pg.ParseResult, error) {
+	if r := check(text, limits); r != nil {
+		return nil, r
+	}
+	return parse(text, server)
+}
 
 // sameMasks is what all of several statements read masked; none where they differ.
 func sameMasks(statements []*Statement) []Masked {
 	for _, s := range statements {
-		if !slices.Equal(s.Masked, statements[0].Masked) {
+		if !slices.EqualFunc(s.Masked, statements[0].Masked, Masked.Same) {
 			return nil
 		}
 	}

@@ -178,7 +178,7 @@ func bodyPath(r *catalog.Routine, value string) []string {
 
 // inBody makes an analyzer for one statement of a body.
 func (a *analyzer) inBody(b *body) *analyzer {
-	return &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, library: a.shared(), body: b}
+	return &analyzer{cat: a.cat.Real(), trusted: a.trusted, session: a.session, library: a.shared(), body: b}
 }
 
 // readSQL reads a body in SQL. Its result is that of the last statement.

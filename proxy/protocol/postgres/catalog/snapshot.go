@@ -156,7 +156,8 @@ type Snapshot struct {
 	marks    map[attribute][]string // the patterns that named a column, see follow
 	database string
 	acquired []Acquired
-	memo     *memo // never nil, of New
+	memo     *memo     // never nil, of New
+	real     *Snapshot // of an Untagged one
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from

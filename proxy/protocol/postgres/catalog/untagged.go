@@ -11,6 +11,7 @@ import (
 func (s *Snapshot) Untagged(strip func(tags []string) bool) *Snapshot {
 	out := *s
 	out.memo = &memo{} // what was computed of s need not be true of it
+	out.real = s.Real()
 	out.relations, out.named, out.tags = maps.Clone(s.relations), make(map[string][]*Relation, len(s.named)), maps.Clone(s.tags)
 	for oid, r := range s.relations {
 		if len(r.Tags) > 0 {
@@ -25,6 +26,16 @@ func (s *Snapshot) Untagged(strip func(tags []string) bool) *Snapshot {
 		out.named[name] = same
 	}
 	return &out
+}
+
+// Real returns the snapshot that an Untagged one was made of, otherwise s: it is what
+// code inside the database sees, such as the body of a function, whose text nobody
+// rewrites.
+func (s *Snapshot) Real() *Snapshot {
+	if s == nil || s.real == nil {
+		return s
+	}
+	return s.real
 }
 
 // untag takes tags off the columns of a copy of a relation.

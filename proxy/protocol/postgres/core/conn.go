@@ -1,6 +1,7 @@
 package core
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -107,7 +108,7 @@ type Ask struct {
 	name    string // AskParse: the statement's name
 	used    used
 	forward []byte // the message
-	sent    string // the text in it, if that is not Text
+	sent    Digest // of the text in it, if that is not Text
 	portal  *portal
 }
 
@@ -117,9 +118,20 @@ func (a *Ask) Candidate(i int) (text string, facts []analysis.Statement) {
 	return a.May[i].text, a.May[i].stmts
 }
 
-// Sent returns the text that went upstream in place of the i-th statement's own;
-// empty: that one.
-func (a *Ask) Sent(i int) string { return a.May[i].sent }
+// Digest stands for a text that went upstream in place of the client's, which may be
+// a thousand times as long; the zero Digest for the client's own.
+type Digest [sha256.Size]byte
+
+func digest(text string) Digest {
+	if text == "" {
+		return Digest{}
+	}
+	return sha256.Sum256([]byte(text))
+}
+
+// Sent reports whether what went upstream for the i-th statement is the text given;
+// empty: the client's own.
+func (a *Ask) Sent(i int, text string) bool { return a.May[i].sent == digest(text) }
 
 // AskKind says what an Ask is about.
 type AskKind uint8

@@ -83,7 +83,7 @@ func (a *Ask) rewrite(text string) {
 	if text == "" || a.Kind != AskQuery && a.Kind != AskParse {
 		return
 	}
-	a.sent = text
+	a.sent = digest(text)
 	body := make([]byte, 0, len(a.forward)+len(text))
 	if a.Kind == AskParse {
 		body = append(append(body, a.name...), 0)

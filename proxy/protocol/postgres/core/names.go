@@ -19,7 +19,7 @@ const maxNamesKept = 20_000
 // any of them then counts.
 type prepared struct {
 	text  string // "" where only the facts are known, as of PREPARE and DECLARE
-	sent  string // what went upstream in its place; "" = text
+	sent  Digest // of what went upstream in its place; zero: text itself
 	stmts []analysis.Statement
 	born  int // when it was made, by names.clock
 

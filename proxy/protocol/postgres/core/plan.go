@@ -66,7 +66,9 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 // unmasked reports whether the server attests a column to be one that the statement
 // should have read through a mask: what the mask computes is no column of a table.
 func unmasked(st *analysis.Statement, f wire.Field) bool {
-	return slices.ContainsFunc(st.Masked, func(m analysis.Masked) bool { return m.Relation == f.Relation })
+	return slices.ContainsFunc(st.Masked, func(m analysis.Masked) bool {
+		return m.Relation == f.Relation && (f.Attr == 0 || slices.Contains(m.Columns, f.Attr))
+	})
 }
 
 // ColumnTags returns the tags that values of the i-th of a result's columns may

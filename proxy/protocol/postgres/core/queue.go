@@ -66,7 +66,7 @@ func (a *answer) statement() *analysis.Statement {
 
 // rewritten reports whether another text than the client's went upstream.
 func (a *answer) rewritten() bool {
-	return slices.ContainsFunc(a.stmts, func(st analysis.Statement) bool { return st.Runs != "" })
+	return slices.ContainsFunc(a.stmts, func(st analysis.Statement) bool { return st.Rewritten })
 }
 
 // queue is a first-in first-out list of answers.

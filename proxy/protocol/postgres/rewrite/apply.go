@@ -21,7 +21,7 @@ func (p *Plan) Apply(text string, st *analysis.State, plain *analysis.Result, op
 	runs, parts := text, []string(nil)
 	if len(t.named) > 0 {
 		var err error
-		if runs, parts, err = t.rewrite(p.real.Server); err != nil {
+		if runs, parts, err = t.rewrite(p.real.Server, opt.Limits); err != nil {
 			return nil, err
 		}
 	}
@@ -30,7 +30,7 @@ func (p *Plan) Apply(text string, st *analysis.State, plain *analysis.Result, op
 		return nil, err
 	}
 	if runs != text {
-		out.Runs = runs
+		out.Runs, out.Parts = runs, parts
 	}
 	var masked []analysis.Masked
 	for _, m := range t.masked {
@@ -39,9 +39,7 @@ func (p *Plan) Apply(text string, st *analysis.State, plain *analysis.Result, op
 	slices.SortFunc(masked, func(a, b analysis.Masked) int { return int(int64(a.Relation) - int64(b.Relation)) })
 	for i := range out.Statements {
 		s := &out.Statements[i]
-		if i < len(parts) && out.Runs != "" {
-			s.Runs = parts[i]
-		}
+		s.Rewritten = out.Runs != ""
 		var before *analysis.Statement
 		if len(out.Statements) == len(plain.Statements) {
 			before = &plain.Statements[i]
@@ -147,7 +145,8 @@ func (p *Plan) Current(statements []analysis.Statement) error {
 
 func preparedOtherwise(what string) error {
 	return &analysis.Refusal{
-		Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + what + " was masked otherwise", Hint: "Prepare the statement again.",
+		Code: "0A000", Message: "tidewaiter: what this runs was prepared when " + what + " was masked otherwise",
+		Hint: "Prepare the statement again. A function that reads it by itself cannot run at all.",
 	}
 }
 
@@ -160,7 +159,7 @@ func (p *Plan) current(t *text, s *analysis.Statement) error {
 			if used.Access != access.AccessRead || !p.masked(r) || t.names(r) {
 				continue
 			}
-			now := p.view(r).selects(r, false)
+			now := p.view(r).whole
 			known := false
 			for _, m := range s.Masked {
 				if m.Relation == r.OID && m.Text != now {

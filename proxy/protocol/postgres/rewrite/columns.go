@@ -63,9 +63,9 @@ func (s *statement) column(ref *pg.ColumnRef) error {
 	first := s.tokens.at(int(ref.GetLocation()))
 	behind, ok := s.tokens.name(first, last-1) // what stands before the table's name
 	if !ok || s.tokens.word(behind) != "." || behind+1 >= len(s.tokens.list) {
-		return s.inexact()
+		return s.inexact("the name of a column is not where it should be")
 	}
-	s.edits = append(s.edits, edit{s.tokens.start(first), s.tokens.start(behind + 1), ""})
+	s.put(edit{s.tokens.start(first), s.tokens.start(behind + 1), ""})
 	ref.Fields = ref.GetFields()[last-1:]
 	return nil
 }

@@ -32,15 +32,15 @@ func (s *statement) copied(n *pg.CopyStmt) (done bool, err error) {
 	}
 	if len(n.GetAttlist()) > 0 {
 		if to = s.closing(to); to < 0 {
-			return true, s.inexact()
+			return true, s.inexact("the name of a column is not where it should be")
 		}
 	}
 	text := "SELECT " + strings.Join(copiedColumns(r.Relation, n.GetAttlist()), ", ") + " FROM (" + inner + ") AS " + quote(r.Relation.Name)
 	query, err := parsed(text)
 	if err != nil {
-		return true, s.inexact()
+		return true, s.inexact("the name of a column is not where it should be")
 	}
-	s.edits = append(s.edits, edit{s.tokens.start(from), s.tokens.end(to - 1), " (" + text + ")"})
+	s.put(edit{s.tokens.start(from), s.tokens.end(to - 1), " (" + text + ")"})
 	n.Relation, n.Attlist, n.Query = nil, nil, query
 	return true, nil
 }

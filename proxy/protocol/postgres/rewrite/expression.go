@@ -13,6 +13,7 @@ const (
 	oidBytea       = 17
 	oidName        = 19
 	oidText        = 25
+	oidNodeTree    = 194
 	oidMoney       = 790
 	oidBpchar      = 1042
 	oidVarchar     = 1043
@@ -34,7 +35,7 @@ func expression(cat *catalog.Snapshot, c *catalog.Column, spec mask.Spec) (strin
 	text, null, fixed := mask.Fixed(t, spec)
 	to := &target{column: quote(c.Name), cast: "::" + quote(described.Schema) + "." + quote(described.Name)}
 	switch {
-	case fixed && null:
+	case fixed && null, base == oidAnyarray, base == oidNodeTree: // the last two have no constants
 		return nothing(c), nil
 	case spec.Strategy == mask.Hash:
 		return "", fmt.Errorf("strategy Hash needs a key that the database server must not have")

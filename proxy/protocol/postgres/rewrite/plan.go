@@ -31,6 +31,8 @@ type Plan struct {
 type view struct {
 	columns []string // the select list, quoted
 	masked  map[string]bool
+	numbers []int16 // of the masked ones
+	whole   string  // the sub-select, in one copy: prepared statements keep it
 	err     error
 }
 
@@ -97,7 +99,7 @@ func (p *Plan) build(r *catalog.Relation) *view {
 		case !p.atSource(c.Tags):
 			v.columns = append(v.columns, quote(c.Name))
 		default:
-			v.masked[c.Name] = true
+			v.masked[c.Name], v.numbers = true, append(v.numbers, c.Num)
 			masked, err := expression(p.real, c, p.strictest(c.Tags))
 			if err != nil && r.Schema == "pg_catalog" { // statistics: of types that no mask fits
 				masked, err = nothing(c), nil
@@ -108,6 +110,7 @@ func (p *Plan) build(r *catalog.Relation) *view {
 			v.columns = append(v.columns, masked+" AS "+quote(c.Name))
 		}
 	}
+	v.whole = v.selects(r, false)
 	return v
 }
 

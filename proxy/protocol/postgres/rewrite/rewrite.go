@@ -21,6 +21,7 @@ type text struct {
 	named map[int]*analysis.Reference
 	done  map[int]bool // of those
 	edits []edit
+	added int // bytes
 	// masked are the relations that are read through a sub-select.
 	masked map[uint32]analysis.Masked
 }
@@ -48,8 +49,8 @@ type written struct {
 
 // rewrite returns the text to run in place of the client's, and of each statement of
 // it; equal where there is nothing to mask. The error is an *analysis.Refusal.
-func (t *text) rewrite(server int) (whole string, parts []string, err error) {
-	tree, err := analysis.Tree(t.client, server)
+func (t *text) rewrite(server int, limits analysis.Limits) (whole string, parts []string, err error) {
+	tree, err := analysis.Tree(t.client, server, limits)
 	if err != nil {
 		return "", nil, err
 	}
@@ -67,6 +68,9 @@ func (t *text) rewrite(server int) (whole string, parts []string, err error) {
 			return "", nil, t.unexpected(r)
 		}
 	}
+	if t.added > maxAdded {
+		return "", nil, t.inexact("it would become too long")
+	}
 	for _, raw := range tree.GetStmts() {
 		start, end := int(raw.GetStmtLocation()), int(raw.GetStmtLocation()+raw.GetStmtLen())
 		if raw.GetStmtLen() == 0 {
@@ -74,19 +78,32 @@ func (t *text) rewrite(server int) (whole string, parts []string, err error) {
 		}
 		part, ok := apply(t.client, t.edits, start, end)
 		if !ok {
-			return "", nil, t.inexact()
+			return "", nil, t.inexact("its parts overlap")
 		}
 		parts = append(parts, part)
 	}
 	whole, ok := apply(t.client, t.edits, 0, len(t.client))
-	if !ok || !same(tree, whole, server) {
-		return "", nil, t.inexact()
+	if !ok || !same(tree, whole, server, limits) {
+		return "", nil, t.inexact("its text is not what was expected")
 	}
 	return whole, parts, nil
 }
 
-func (t *text) inexact() error {
-	return t.refuse(0, "the statement cannot be rewritten exactly", "Write it more plainly: FROM schema.table AS alias.")
+// Bounds of one text: places that are rewritten, and bytes that this adds. A
+// table of many columns can stand in a short text many times.
+const (
+	maxPlaces = 1000
+	maxAdded  = 8 << 20
+)
+
+func (t *text) inexact(why string) error {
+	return t.refuse(0, "the statement cannot be rewritten exactly: "+why, "Write it more plainly: FROM schema.table AS alias.")
+}
+
+// put notes an edit.
+func (t *text) put(e edit) {
+	t.edits = append(t.edits, e)
+	t.added += len(e.text)
 }
 
 func (t *text) unexpected(r *analysis.Reference) error {
@@ -271,8 +288,14 @@ func (s *statement) see(r *analysis.Reference, only bool) (string, error) {
 	if v.err != nil {
 		return "", s.refuse(r.Location, v.err.Error(), "Ask the data's owner to use strategy Null or mode Result for it.")
 	}
-	text := v.selects(r.Relation, only)
-	s.masked[r.Relation.OID] = analysis.Masked{Relation: r.Relation.OID, Text: v.selects(r.Relation, false)}
+	if len(s.edits) >= maxPlaces || s.added > maxAdded {
+		return "", s.inexact("it names masked tables too often")
+	}
+	text := v.whole
+	if only {
+		text = v.selects(r.Relation, true)
+	}
+	s.masked[r.Relation.OID] = analysis.Masked{Relation: r.Relation.OID, Text: v.whole, Columns: v.numbers}
 	s.done[r.Location] = true
 	return text, nil
 }
@@ -292,7 +315,7 @@ func (s *statement) replace(n *pg.Node, rv *pg.RangeVar, r *analysis.Reference) 
 	}
 	query, err := parsed(text)
 	if err != nil {
-		return s.inexact()
+		return s.inexact("the masks of " + title(r.Relation) + " are too many")
 	}
 	alias, with := rv.GetAlias(), "("+text+")"
 	if alias == nil {
@@ -301,7 +324,7 @@ func (s *statement) replace(n *pg.Node, rv *pg.RangeVar, r *analysis.Reference) 
 	}
 	done := &replacement{r.Relation, alias.GetAliasname(), rv.GetAlias() != nil}
 	s.replaced = append(s.replaced, done)
-	s.edits = append(s.edits, edit{s.tokens.start(from), s.tokens.end(to - 1), with})
+	s.put(edit{s.tokens.start(from), s.tokens.end(to - 1), with})
 	sub := &pg.RangeSubselect{Subquery: query, Alias: alias}
 	s.ours[sub] = done
 	n.Node = &pg.Node_RangeSubselect{RangeSubselect: sub}
@@ -310,7 +333,7 @@ func (s *statement) replace(n *pg.Node, rv *pg.RangeVar, r *analysis.Reference) 
 
 // parsed returns the tree of a query of our own.
 func parsed(text string) (*pg.Node, error) {
-	tree, err := pg.Parse(text)
+	tree, err := analysis.Tree(text, 0, analysis.Limits{})
 	if err != nil || len(tree.GetStmts()) != 1 {
 		return nil, fmt.Errorf("rewrite: a sub-select does not parse: %w", err)
 	}
@@ -329,7 +352,7 @@ func (s *statement) extent(rv *pg.RangeVar) (from, to int, err error) {
 	from = s.tokens.at(int(rv.GetLocation()))
 	to, ok := s.tokens.name(from, parts)
 	if !ok {
-		return 0, 0, s.inexact()
+		return 0, 0, s.inexact("the name of a table is not where it should be")
 	}
 	switch {
 	case rv.GetInh():
@@ -341,10 +364,10 @@ func (s *statement) extent(rv *pg.RangeVar) (from, to int, err error) {
 	case s.tokens.word(from-1) == "(" && s.tokens.is(from-2, pg.Token_ONLY) && s.tokens.word(to) == ")":
 		from, to = from-2, to+1
 	default:
-		return 0, 0, s.inexact()
+		return 0, 0, s.inexact("the name of a table is not where it should be")
 	}
 	if s.tokens.is(from-1, pg.Token_TABLE) {
-		s.edits = append(s.edits, edit{s.tokens.start(from - 1), s.tokens.end(from - 1), "SELECT * FROM"})
+		s.put(edit{s.tokens.start(from - 1), s.tokens.end(from - 1), "SELECT * FROM"})
 	}
 	return from, to, nil
 }

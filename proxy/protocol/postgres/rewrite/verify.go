@@ -13,8 +13,8 @@ import (
 // same reports whether a text parses to a tree, places in the text apart. It is what
 // keeps a slip in the surgery on texts from becoming another statement. It uses want
 // up.
-func same(want *pg.ParseResult, text string, server int) bool {
-	got, err := analysis.Tree(text, server)
+func same(want *pg.ParseResult, text string, server int, limits analysis.Limits) bool {
+	got, err := analysis.Tree(text, server, limits)
 	if err != nil || len(got.GetStmts()) != len(want.GetStmts()) {
 		return false
 	}
