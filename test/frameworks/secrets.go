@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+)
+
+// The tagged values of the sessions have shapes that nothing else has.
+var (
+	email  = `[uU][sS][eE][rR]\d+@(?i:canary\.example)`
+	ssn    = `9\d\d-45-6\d\d\d`
+	key    = `sk_canary_[0-9a-f]{32}`
+	card   = `41111111\d{8}`
+	amount = `777\d{4}(?:\.25)?`
+
+	secret  = regexp.MustCompile(email + "|" + ssn + "|" + key + "|" + card + "|" + amount)
+	cards   = regexp.MustCompile("^" + card + "$")
+	amounts = regexp.MustCompile("^" + amount + "$")
+	whole   = regexp.MustCompile("^(?:" + secret.String() + ")$")
+)
+
+// stars is what Redact makes of a text.
+const stars = "*****"
+
+// mask is what the policy makes of one tagged value.
+func mask(value string) string {
+	switch {
+	case cards.MatchString(value):
+		return "***" + value[len(value)-4:]
+	case amounts.MatchString(value):
+		return "0"
+	}
+	return stars
+}
+
+// asMasked says whether a value is what the policy shows of another: itself if it holds no tagged value, the mask if it is one. A
+// text with a tagged value inside has the mask in its place where the proxy knows the shape (JSON, a dump), and is stars otherwise.
+func asMasked(direct, through any) bool {
+	switch direct := direct.(type) {
+	case json.Number:
+		if amounts.MatchString(direct.String()) {
+			return through == json.Number("0")
+		}
+	case string:
+		if whole.MatchString(direct) {
+			return through == mask(direct)
+		}
+		if secret.MatchString(direct) {
+			return through == stars || through == secret.ReplaceAllStringFunc(direct, mask)
+		}
+	}
+	return direct == through
+}
+
+// leaking are pieces of tagged values in every form that a client might receive: as they are, reversed, as hex, as base64, a number
+// in binary format (groups of base 10000, the last of them 2500).
+var leaking = regexp.MustCompile(`9\d\d-45-6\d\d\d|(?i:canary)|yranac|(?i:63616e617279)|Y2FuYXJ5|NhbmFye|jYW5hcn|41111111\d|777\d{4}\.\d|(?s:\x03\x09..\x09\xc4)`)
+
+// leaksIn lists what gives tagged values away in what a client received, at most a handful.
+func leaksIn(received [][]byte) []string {
+	const enough = 5
+	var found []string
+	for i, bytes := range received {
+		for _, at := range leaking.FindAllIndex(bytes, enough) {
+			from, to := max(0, at[0]-40), min(len(bytes), at[1]+40)
+			found = append(found, fmt.Sprintf("connection %d, byte %d: %q", i+1, at[0], bytes[from:to]))
+		}
+	}
+	return found[:min(len(found), enough)]
+}

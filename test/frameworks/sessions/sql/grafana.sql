@@ -1,0 +1,2 @@
+-- step: one
+SELECT 1;
