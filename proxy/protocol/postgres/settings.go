@@ -9,7 +9,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -29,10 +28,27 @@ func describes(name, value string) bool {
 	case "application_name", "datestyle", "timezone", "intervalstyle", "extra_float_digits":
 		return true
 	case "client_encoding":
-		return core.SafeParameter("client_encoding", strings.ToUpper(strings.Trim(value, "'\"")))
+		return safeEncoding(value)
 	default:
 		return false
 	}
+}
+
+// safeEncoding reports whether a name is one of the encodings in which the proxy reads
+// statements as the server does. The server looks at letters and digits alone
+// (clean_encoding_name in src/common/encnames.c): asyncpg's is 'utf-8', quotes included.
+func safeEncoding(name string) bool {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		default:
+			return -1
+		}
+	}, name)
+	return clean == "utf8" || clean == "unicode" || clean == "sqlascii"
 }
 
 // startupSettings decides on the settings of a startup message, its options
