@@ -43,6 +43,9 @@ func asMasked(direct, through any) bool {
 			return through == json.Number("0")
 		}
 	case string:
+		if amounts.MatchString(direct) {
+			return through == "0" || through == "0.00" // pgJDBC shows a numeric with the scale of its column
+		}
 		if whole.MatchString(direct) {
 			return through == mask(direct)
 		}

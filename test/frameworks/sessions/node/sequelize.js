@@ -28,7 +28,7 @@ const order = [['id', 'ASC']];
   await step('sum, max', async () => [await Product.sum('price'), await Order.max('id')]);
   await step('create', () => Customer.create({ name: 'S', email: 'user75@canary.example', ssn: '900-45-6075', labels: [], profile: {}, active: true, created_at: new Date(0) }).then((r) => [r.name, r.active]));
   await step('bulkCreate, upserting', () => Product.bulkCreate([{ sku: 'S1', title: 's', price: 1 }, { sku: 'SKU-2', title: 'changed', price: 2 }], { updateOnDuplicate: ['title'], conflictAttributes: ['sku'] }).then((r) => r.map((x) => x.title)));
-  await step('findOrCreate', () => Product.findOrCreate({ where: { sku: 'S2' }, defaults: { title: 'made', price: 1 } }).then(([r, made]) => [r.sku, made]));
+  await step('findOrCreate', () => Product.findOrCreate({ where: { sku: 'S2' }, defaults: { title: 'made', price: 1 } }).then(([r, made]) => [r.sku, made]), { refused: 'Sequelize makes a PL/pgSQL function for it, and the policy allows no DDL' });
   await step('upsert', () => Product.upsert({ sku: 'S1', title: 'up', price: 3 }).then(([r]) => r.title));
   await step('save writes only what changed', async () => { const one = await Customer.findByPk(4); one.name = 'Changed'; await one.save(); return Customer.findByPk(4); });
   await step('update, increment, destroy', async () => [await Order.update({ note: 'u' }, { where: { id: 4 } }), (await Product.increment('price', { where: { sku: 'S1' } }))[0][1], await Product.destroy({ where: { sku: 'S1' } })]);
