@@ -72,6 +72,9 @@ type Statement struct {
 	// Outputs say the same per output column; nil means unknown, then Derived
 	// counts for every column. Its length is the number of columns.
 	Outputs []Output
+	// Reads are the columns that it reads, tagged or not, and what for. Of an EXECUTE
+	// or FETCH they are those of everything that the name may stand for.
+	Reads Reads
 	// Copy describes COPY … TO STDOUT and COPY … FROM STDIN; nil otherwise.
 	Copy *Copy
 	// Effects on the tracked state, in order.
@@ -84,6 +87,8 @@ type Statement struct {
 
 	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
 	indirect bool
+	// reads are Reads as lineage knows them.
+	reads reads
 	// origins are the columns of Outputs as lineage knows them.
 	origins []column
 }
@@ -101,6 +106,12 @@ type Output struct {
 	Tags []string
 	// Derived: anything but a plain column reference.
 	Derived bool
+	// Sources are the columns that the value comes from, tagged or not, in the order
+	// of their numbers. One of unknown origin has a last source without a relation.
+	Sources []Source
+	// Shape says what stands where in a value that the statement builds of others; nil
+	// where that is not known, or nothing of it is tagged. Tags are those of all parts.
+	Shape *Shape
 }
 
 // Analyze reads a text of one or more statements. The error is always a

@@ -68,8 +68,9 @@ type analyzer struct {
 	functions map[string]bool
 	tags      []string // read into the output or written elsewhere
 	compared  []string // tags of columns in predicates
-	kinds     map[string]bool
-	inner     []access.Statement
+	reads
+	kinds map[string]bool
+	inner []access.Statement
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
@@ -86,6 +87,13 @@ type analyzer struct {
 	uncertain bool
 	// sleeps: the statement calls pg_sleep or its like.
 	sleeps bool
+	// settling counts the fixpoints that are being computed, whose rounds do not know
+	// yet what both sides of a comparison carry.
+	settling int
+	// made is about how many rows the statement makes up, from nothing but constants.
+	made work
+	// subqueries are the sub-selects that were looked at.
+	subqueries map[subqueryKey]rowset
 	// steps bounds the work of one statement.
 	steps int
 }
@@ -102,6 +110,7 @@ func (a *analyzer) begin() {
 	a.functions = map[string]bool{}
 	a.kinds = map[string]bool{}
 	a.seen = map[*pg.RangeVar]bool{}
+	a.subqueries = map[subqueryKey]rowset{}
 	a.relationNames, a.withNames = map[string]bool{}, map[string]bool{}
 }
 
@@ -137,6 +146,9 @@ func (a *analyzer) settle(found *inventory) {
 			a.launder("a write whose values cannot be followed")
 		}
 	}
+	if a.made.heavy() && out.Touches && len(a.compared) > 0 {
+		a.feature(Inference, "work of the statement's own making beside a comparison with a protected column")
+	}
 	if a.sleeps && out.Touches && len(a.compared) > 0 {
 		a.feature(Inference, "pg_sleep() beside a comparison with a protected column")
 	}
@@ -154,6 +166,9 @@ func (a *analyzer) settle(found *inventory) {
 	for _, r := range a.resources {
 		out.Resources = append(out.Resources, *r)
 	}
+	a.shown.opaque = a.shown.opaque || a.uncertain || a.opaque
+	out.reads = a.reads
+	out.Reads = Reads{Output: a.sources(a.shown), Predicate: a.sources(a.tested), Write: a.sources(a.written)}
 	out.Inner = distinct(append(out.Inner, a.inner...))
 	sortFacts(&out.Statement)
 	if a.opaque {

@@ -95,17 +95,18 @@ func (a *analyzer) copyRelation(s *pg.CopyStmt, how access.Access, data *Copy) {
 		data.Columns, carried = copyColumns(from, stringList(s.GetAttlist()))
 	}
 	if how == access.AccessRead {
-		a.out.Derived = carried
-		a.tags = catalog.Union(a.tags, carried)
+		a.out.Derived = carried.tags
+		a.tags = catalog.Union(a.tags, carried.tags)
+		a.shown = a.shown.and(carried)
 	}
 }
 
 // copyColumns are the columns that COPY transfers: those listed, otherwise all
 // but generated ones. A listed name that is not there makes the list unknown.
-func copyColumns(s *source, names []string) (columns []CopyColumn, carried []string) {
+func copyColumns(s *source, names []string) (columns []CopyColumn, carried flow) {
 	add := func(c column) {
 		columns = append(columns, CopyColumn{Name: c.name, RelOID: c.relation, Num: c.number, TypeOID: c.typeOID, Tags: c.tags})
-		carried = catalog.Union(carried, c.tags)
+		carried = carried.and(c.flow)
 	}
 	if len(names) == 0 {
 		for _, c := range s.columns {

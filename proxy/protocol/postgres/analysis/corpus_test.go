@@ -133,7 +133,7 @@ func outputs(b *strings.Builder, outputs []analysis.Output) {
 		if o.Derived {
 			how = "derived"
 		}
-		fmt.Fprintf(b, "  output %s %s %s\n", o.Name, how, strings.Join(o.Tags, " "))
+		fmt.Fprintf(b, "  output %s %s %s from %s\n", o.Name, how, strings.Join(o.Tags, " "), from(o.Sources))
 	}
 }
 

@@ -61,7 +61,7 @@ func (a *analyzer) createTable(s *pg.CreateStmt) {
 		if like == nil {
 			continue
 		}
-		if a.relation(like.GetRelation(), access.AccessRead).all() != nil {
+		if a.relation(like.GetRelation(), access.AccessRead).all().protected() {
 			a.launder("CREATE TABLE (LIKE a protected relation)")
 		}
 	}

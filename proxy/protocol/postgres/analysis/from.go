@@ -4,7 +4,6 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 // item is a FROM item: the names that it brings into sight, and the columns of
@@ -41,8 +40,8 @@ func (a *analyzer) fromItem(n *pg.Node, e env) item {
 		return single(a.rangeTableFunc(v.RangeTableFunc, e))
 	case *pg.Node_RangeTableSample:
 		it := a.fromItem(v.RangeTableSample.GetRelation(), e)
-		tags := a.tagsOfAll(v.RangeTableSample.GetArgs(), e)
-		if len(catalog.Union(tags, a.tagsOf(v.RangeTableSample.GetRepeatable(), e))) > 0 {
+		args := a.flowOfAll(v.RangeTableSample.GetArgs(), e)
+		if args.and(a.flowOf(v.RangeTableSample.GetRepeatable(), e)).protected() {
 			a.feature(Inference, "TABLESAMPLE computed from a protected column")
 		}
 		return it
@@ -73,36 +72,56 @@ func (a *analyzer) rangeSubselect(n *pg.RangeSubselect, e env) *source {
 	return aliased(&source{rowset: row}, n.GetAlias())
 }
 
-// rangeFunction is a function in FROM. Its columns carry what the function
-// carries; their number is not known unless a column list gives their names. The
-// number of its rows tells of its arguments, so they count as compared; of
-// generate_series it tells the value itself.
+// rangeFunction is a function in FROM, or several side by side. Their columns carry
+// what the function carries. The number of its rows tells of its arguments, so they
+// count as compared; of generate_series it tells the value itself.
 func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
-	var tags []string
-	for _, function := range n.GetFunctions() {
-		for _, part := range function.GetList().GetItems() {
-			carried := a.tagsOf(part, e)
-			tags = catalog.Union(tags, carried)
-			schema, name := funcName(part.GetFuncCall())
-			if len(carried) > 0 && name == "generate_series" {
-				a.feature(Inference, "generate_series() up to a protected value")
-			}
-			if a.vouched(schema, name) {
-				a.compare(PredicateOther, carried)
-			}
-		}
-	}
-	s := &source{alias: functionAlias(n), rowset: rowset{open: true, rest: tags}}
-	var names []*pg.Node
-	for _, def := range n.GetColdeflist() {
-		s.columns = append(s.columns, column{name: def.GetColumnDef().GetColname(), tags: tags})
-	}
+	s := &source{alias: functionAlias(n)}
 	if n.GetAlias() != nil {
-		s.alias, names = n.GetAlias().GetAliasname(), n.GetAlias().GetColnames()
+		s.alias = n.GetAlias().GetAliasname()
 	}
-	s.open = len(n.GetColdeflist()) == 0 || n.GetOrdinality()
-	s.rowset = s.renamed(names)
+	var all flow
+	for _, function := range n.GetFunctions() {
+		items := function.GetList().GetItems()
+		if len(items) == 0 {
+			s.open = true
+			continue
+		}
+		whole := a.functionInFrom(items[0], e)
+		all = all.and(whole)
+		definitions := n.GetColdeflist()
+		if len(items) > 1 && len(items[1].GetList().GetItems()) > 0 {
+			definitions = items[1].GetList().GetItems()
+		}
+		name := s.alias
+		if len(n.GetFunctions()) > 1 {
+			_, name = funcName(items[0].GetFuncCall())
+		}
+		s.expand(a.functionColumns(items[0], definitions, name, whole, e))
+	}
+	if s.open {
+		s.rest = all
+	}
+	s.scalar = len(s.columns) == 1 && !s.open && len(n.GetFunctions()) == 1
+	if n.GetOrdinality() { // of a value, the place is a part
+		s.columns = append(s.columns, column{name: "ordinality", flow: all.implicit()})
+	}
+	s.rowset = s.renamed(n.GetAlias().GetColnames())
 	return s
+}
+
+// functionInFrom is what the result of one function in FROM carries.
+func (a *analyzer) functionInFrom(n *pg.Node, e env) flow {
+	whole := a.flowOf(n, e).derived()
+	whole.part = whole.protected()
+	schema, name := funcName(n.GetFuncCall())
+	if whole.protected() && name == "generate_series" {
+		a.feature(Inference, "generate_series() up to a protected value")
+	}
+	if a.vouched(schema, name) {
+		a.compare(PredicateOther, whole)
+	}
+	return whole
 }
 
 func functionAlias(n *pg.RangeFunction) string {
@@ -117,11 +136,11 @@ func functionAlias(n *pg.RangeFunction) string {
 
 // rangeTableFunc is XMLTABLE.
 func (a *analyzer) rangeTableFunc(n *pg.RangeTableFunc, e env) *source {
-	tags := a.tagsIn(n, e)
-	a.compare(PredicateOther, tags)
+	all := a.flowIn(n, e).derived()
+	a.compare(PredicateOther, all)
 	s := &source{alias: "xmltable"}
 	for _, c := range n.GetColumns() {
-		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), tags: tags})
+		s.columns = append(s.columns, column{name: c.GetRangeTableFuncCol().GetColname(), flow: all})
 	}
 	return aliased(s, n.GetAlias())
 }
@@ -140,7 +159,7 @@ func (a *analyzer) join(j *pg.JoinExpr, e env) item {
 	it.row = rowset{
 		columns: append(append(append([]column(nil), merged...), without(left.row.columns, merged)...), without(right.row.columns, merged)...),
 		open:    left.row.open || right.row.open,
-		rest:    catalog.Union(left.row.rest, right.row.rest),
+		rest:    left.row.rest.and(right.row.rest),
 	}
 	if alias := j.GetJoinUsingAlias(); alias != nil {
 		it.sources = append(it.sources, &source{alias: alias.GetAliasname(), rowset: rowset{columns: merged}})
@@ -162,7 +181,7 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 			}
 		}
 		if left.open || right.open {
-			a.compare(PredicateOther, catalog.Union(left.all(), right.all()))
+			a.compare(PredicateOther, left.all().and(right.all()))
 			a.uncertain = true
 		}
 	}
@@ -173,26 +192,55 @@ func (a *analyzer) merge(j *pg.JoinExpr, left, right rowset) []column {
 		if sameTags(l.tags, r.tags) {
 			kind = PredicateEquality
 		}
-		tags := catalog.Union(l.tags, r.tags)
-		a.compare(kind, tags)
-		if (len(l.tags) == 0) != (len(r.tags) == 0) {
+		both := l.and(r.flow)
+		a.compare(kind, both)
+		switch {
+		case l.protected() != r.protected():
 			a.feature(Inference, "a join of protected values with unprotected ones")
+		case both.protected() && both.mixed:
+			a.feature(Inference, madeUp)
+		case both.protected() && both.part:
+			a.feature(Inference, partCompared)
 		}
-		merged = append(merged, column{name: name, tags: tags})
+		merged = append(merged, usingColumn(j.GetJointype(), l, r, both))
 	}
 	return merged
+}
+
+// usingColumn is a column that USING makes of two. It is that of the side whose rows
+// are all there (parse_clause.c, buildMergedJoinVar); of a FULL join it is computed.
+func usingColumn(kind pg.JoinType, left, right column, both flow) column {
+	c := column{name: left.name}
+	switch {
+	case left.typeOID != right.typeOID:
+	case kind == pg.JoinType_JOIN_INNER || kind == pg.JoinType_JOIN_LEFT:
+		c = left
+	case kind == pg.JoinType_JOIN_RIGHT:
+		c = right
+	}
+	c.flow, c.shape = both, nil
+	return c
 }
 
 // named returns the column of that name, merged where there are several.
 func named(r rowset, name string) column {
 	var c column
-	for _, other := range r.columns {
+	hits := 0
+	for i := range r.columns {
+		other := &r.columns[i]
 		if other.name == name {
-			c.name, c.tags = name, catalog.Union(c.tags, other.tags)
+			hits++
+		}
+		switch {
+		case other.name != name:
+		case hits == 1 && !r.open:
+			c = *other
+		default:
+			c = column{name: name, flow: c.and(other.flow)}
 		}
 	}
 	if r.open {
-		c.tags = catalog.Union(c.tags, r.rest)
+		c.flow = c.and(r.rest)
 	}
 	return c
 }

@@ -5,15 +5,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/functions"
 )
 
-// tagsOf returns what the value of an expression may carry: the tags of every
-// column in it, comparisons and conditions included. What gives nothing of the
+// flowOf returns what the value of an expression may carry: every column in it,
+// comparisons and conditions included. What gives nothing of the
 // value away does not count: count(x), x IS NULL and pg_typeof(x) of a plain
 // column, and EXISTS, whose conditions are predicates.
-func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
+func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	a.steps++
 	if a.steps > maxSteps {
 		a.uncertain = true
@@ -21,18 +20,28 @@ func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
 	}
 	switch v := n.GetNode().(type) {
 	case nil:
-		return nil
+		return flow{}
 	case *pg.Node_ColumnRef:
-		return a.reference(v.ColumnRef, e).tags
+		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:
 		return a.funcCall(v.FuncCall, e)
 	case *pg.Node_NullTest:
-		if tags := a.tagsOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) {
-			return tags
+		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) {
+			return f.implicit()
 		}
-		return nil
+		return flow{}
+	case *pg.Node_BoolExpr, *pg.Node_BooleanTest, *pg.Node_JsonIsPredicate:
+		return a.parts(n, e).implicit()
+	case *pg.Node_GroupingFunc: // which columns are grouped, not their values
+		return flow{}
+	case *pg.Node_CaseExpr:
+		return a.choice(v.CaseExpr, e)
+	case *pg.Node_CoalesceExpr:
+		return a.flowOfAll(v.CoalesceExpr.GetArgs(), e)
+	case *pg.Node_CollateClause:
+		return a.flowOf(v.CollateClause.GetArg(), e)
 	case *pg.Node_AIndirection:
 		return a.field(v.AIndirection, n, e)
 	case *pg.Node_AExpr:
@@ -40,14 +49,24 @@ func (a *analyzer) tagsOf(n *pg.Node, e env) []string {
 	case *pg.Node_SelectStmt, *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
 		return a.query(n, e).all() // the query of JSON_ARRAY(SELECT …)
 	}
-	return a.parts(n, e)
+	return a.parts(n, e).derived()
 }
 
 // parts is the union over the expressions that a node is made of.
-func (a *analyzer) parts(n *pg.Node, e env) []string {
-	var tags []string
-	eachChild(n, func(child *pg.Node) { tags = catalog.Union(tags, a.tagsOf(child, e)) })
-	return tags
+func (a *analyzer) parts(n *pg.Node, e env) flow {
+	var all flow
+	eachChild(n, func(child *pg.Node) { all = all.and(a.flowOf(child, e)) })
+	return all
+}
+
+// choice is the result of a CASE: what it gives, and by what it chooses.
+func (a *analyzer) choice(c *pg.CaseExpr, e env) flow {
+	all := a.flowOf(c.GetArg(), e).implicit().and(a.flowOf(c.GetDefresult(), e))
+	for _, n := range c.GetArgs() {
+		when := n.GetCaseWhen()
+		all = all.and(a.flowOf(when.GetExpr(), e).implicit()).and(a.flowOf(when.GetResult(), e))
+	}
+	return all
 }
 
 // eachChild calls visit for the nearest Nodes below n.
@@ -85,21 +104,21 @@ func eachNode(m protoreflect.Message, visit func(*pg.Node)) {
 	}
 }
 
-// tagsIn is tagsOf for every expression in a message that is no Node.
-func (a *analyzer) tagsIn(m proto.Message, e env) []string {
-	var tags []string
+// flowIn is flowOf for every expression in a message that is no Node.
+func (a *analyzer) flowIn(m proto.Message, e env) flow {
+	var all flow
 	if r := m.ProtoReflect(); r.IsValid() {
-		eachNode(r, func(n *pg.Node) { tags = catalog.Union(tags, a.tagsOf(n, e)) })
+		eachNode(r, func(n *pg.Node) { all = all.and(a.flowOf(n, e)) })
 	}
-	return tags
+	return all
 }
 
-func (a *analyzer) tagsOfAll(list []*pg.Node, e env) []string {
-	var tags []string
+func (a *analyzer) flowOfAll(list []*pg.Node, e env) flow {
+	var all flow
 	for _, n := range list {
-		tags = catalog.Union(tags, a.tagsOf(n, e))
+		all = all.and(a.flowOf(n, e))
 	}
-	return tags
+	return all
 }
 
 func isColumn(n *pg.Node) bool {
@@ -111,65 +130,122 @@ func isColumn(n *pg.Node) bool {
 	return fields[len(fields)-1].GetAStar() == nil
 }
 
-func (a *analyzer) subLink(s *pg.SubLink, e env) []string {
-	test := a.tagsOf(s.GetTestexpr(), e)
-	row := a.query(s.GetSubselect(), e)
-	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK {
-		return nil
+func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
+	test := a.flowOf(s.GetTestexpr(), e)
+	all := a.subquery(s, e).all()
+	switch s.GetSubLinkType() {
+	case pg.SubLinkType_EXISTS_SUBLINK:
+		return flow{}
+	case pg.SubLinkType_EXPR_SUBLINK:
+		return all
+	case pg.SubLinkType_ARRAY_SUBLINK, pg.SubLinkType_MULTIEXPR_SUBLINK:
+		return test.and(all).derived()
 	}
-	return catalog.Union(test, row.all())
+	return test.and(all).implicit()
+}
+
+// subqueryKey is one evaluation of a sub-select in an expression. Each evaluation of
+// the query around it has a scope of its own.
+type subqueryKey struct {
+	link    *pg.SubLink
+	scope   *scope
+	sources int
+	ctes    *cte
+}
+
+// subquery is what a sub-select in an expression returns. An expression is looked at
+// several times, and those inside it must not be so many times more.
+func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
+	key := subqueryKey{link: s, scope: e.scope, ctes: e.ctes}
+	if e.scope != nil {
+		key.sources = len(e.scope.sources)
+	}
+	row, known := a.subqueries[key]
+	if !known {
+		row = a.query(s.GetSubselect(), e)
+		a.subqueries[key] = row
+	}
+	return row
 }
 
 // field is a field, element or slice of a value, or the result of a function in
 // field notation.
-func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) []string {
-	tags := a.parts(n, e)
+func (a *analyzer) field(x *pg.A_Indirection, n *pg.Node, e env) flow {
+	all := a.parts(n, e).derived()
+	if first := x.GetIndirection(); len(first) > 0 {
+		if f, ok := a.fieldOf(x.GetArg(), first[0].GetString_().GetSval(), e); ok {
+			all = f
+			if len(first) > 1 {
+				all = f.derived()
+			}
+		}
+	}
 	for _, part := range x.GetIndirection() {
 		name := part.GetString_().GetSval()
-		if len(tags) > 0 && a.isSink(name) {
+		if all.protected() && a.isSink(name) {
 			a.launder("." + name + " of a protected value, which calls the function")
 		}
 		if a.fieldCall(name) {
-			tags = a.everything()
+			all = a.everything()
 		}
 	}
-	return tags
+	return all
 }
 
 // operation is an operator's result. A division by something protected tells by
 // its failure what the divisor is, even where the result is masked.
-func (a *analyzer) operation(x *pg.A_Expr, e env) []string {
-	left, right := a.tagsOf(x.GetLexpr(), e), a.tagsOf(x.GetRexpr(), e)
-	if name := stringList(x.GetName()); len(right) > 0 && len(name) > 0 {
+func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
+	if f, found := a.jsonPart(x, e); found != nil {
+		return f
+	}
+	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
+	if name := stringList(x.GetName()); right.protected() && len(name) > 0 {
 		if last := name[len(name)-1]; last == "/" || last == "%" {
 			a.feature(Inference, "a division by a protected value")
 		}
 	}
-	return catalog.Union(left, right)
+	switch {
+	case x.GetKind() == pg.A_Expr_Kind_AEXPR_NULLIF:
+		return left.and(right.implicit())
+	case operatorKind(x) != PredicateOther && !isRemainder(x) || x.GetKind() != pg.A_Expr_Kind_AEXPR_OP:
+		return left.and(right).implicit()
+	}
+	return left.and(right).derived()
+}
+
+// isRemainder recognizes "%", which compares texts but divides numbers.
+func isRemainder(x *pg.A_Expr) bool {
+	name := stringList(x.GetName())
+	return len(name) > 0 && name[len(name)-1] == "%"
 }
 
 // funcCall is a call's result: what its arguments carry, unless it tells nothing
 // of them; everything, where nobody knows what the function reads.
-func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
+func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	schema, name := funcName(call)
-	args := a.tagsOfAll(call.GetArgs(), e)
-	args = catalog.Union(args, a.order(call.GetAggOrder(), e))
-	a.predicate(call.GetAggFilter(), e)
-	if over := call.GetOver(); over != nil {
-		window := a.window(over, e)
-		if over.GetName() != "" || over.GetRefname() != "" {
-			window = catalog.Union(window, e.windows)
-		}
-		args = catalog.Union(args, window)
+	a.made.call(call, name)
+	if f, ok := a.columnCalled(call, name, e); ok {
+		return f
 	}
+	args := a.flowOfAll(call.GetArgs(), e).derived()
+	if order := a.order(call.GetAggOrder(), e); call.GetAggWithinGroup() {
+		args = args.and(order.derived()) // percentile_disc() and mode() return what they order
+	} else {
+		args = args.and(order.implicit())
+	}
+	if call.GetAggDistinct() && args.mixed && args.protected() {
+		a.feature(Inference, madeUp)
+	}
+	chosen := a.chosenBy(call, e)
+	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
 	}
-	if len(args) > 0 && a.isSink(name) {
+	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")
 	}
 	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
-		return nil
+		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
 		return args
@@ -178,6 +254,23 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) []string {
 		return a.everything()
 	}
 	return args
+}
+
+// chosenBy is what decides over which rows a call computes its result: its FILTER,
+// and the partition and order of its window.
+func (a *analyzer) chosenBy(call *pg.FuncCall, e env) flow {
+	var chosen flow
+	if filter := call.GetAggFilter(); filter != nil {
+		a.predicate(filter, e)
+		chosen = a.flowOf(filter, e)
+	}
+	if over := call.GetOver(); over != nil {
+		chosen = chosen.and(a.window(over, e))
+		if over.GetName() != "" || over.GetRefname() != "" {
+			chosen = chosen.and(e.windows)
+		}
+	}
+	return chosen.implicit()
 }
 
 // runsText reports whether a function, harmless otherwise, runs a query text in
@@ -199,7 +292,7 @@ func (a *analyzer) isSink(name string) bool {
 // is given. Anything but a plain column could hold a condition, and
 // count(CASE WHEN …) would answer it.
 func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
-	if a.cat.UserFunction(name) || call.GetOver() != nil || functions.Builtin(name) != functions.Declassify {
+	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
 	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
@@ -218,15 +311,14 @@ func (a *analyzer) reported(name string) bool {
 }
 
 // window is what the partitions and the order of a window carry.
-func (a *analyzer) window(w *pg.WindowDef, e env) []string {
-	tags := catalog.Union(a.order(w.GetPartitionClause(), e), a.order(w.GetOrderClause(), e))
-	tags = catalog.Union(tags, a.tagsOf(w.GetStartOffset(), e))
-	return catalog.Union(tags, a.tagsOf(w.GetEndOffset(), e))
+func (a *analyzer) window(w *pg.WindowDef, e env) flow {
+	all := a.order(w.GetPartitionClause(), e).and(a.order(w.GetOrderClause(), e))
+	return all.and(a.flowOf(w.GetStartOffset(), e)).and(a.flowOf(w.GetEndOffset(), e))
 }
 
 // order is what sort and group expressions carry; it counts as a predicate.
-func (a *analyzer) order(list []*pg.Node, e env) []string {
-	tags := a.tagsOfAll(list, e)
-	a.compare(PredicateOrder, tags)
-	return tags
+func (a *analyzer) order(list []*pg.Node, e env) flow {
+	all := a.flowOfAll(list, e)
+	a.compare(PredicateOrder, all)
+	return all
 }

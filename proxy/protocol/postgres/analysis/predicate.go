@@ -15,11 +15,15 @@ const (
 	PredicateOther    = "Other"    // anything else: a part of it, a function of it, a generated value
 )
 
-// compare records a comparison of columns with these tags.
-func (a *analyzer) compare(kind string, tags []string) {
-	if len(tags) > 0 {
+// compare records a comparison of values that carry this.
+func (a *analyzer) compare(kind string, f flow) {
+	a.tested = a.tested.and(f)
+	if f.protected() {
 		a.kinds[kind] = true
-		a.compared = catalog.Union(a.compared, tags)
+		a.compared = catalog.Union(a.compared, f.tags)
+		if f.mixed && kind == PredicateOrder {
+			a.feature(Inference, madeUp)
+		}
 	}
 }
 
@@ -37,11 +41,29 @@ func (a *analyzer) predicate(n *pg.Node, e env) {
 	case *pg.Node_SubLink:
 		a.membership(v.SubLink, e)
 	case *pg.Node_FuncCall:
-		a.compare(PredicateOther, a.tagsOf(n, e))
+		a.compare(PredicateOther, a.flowOf(n, e))
 		a.generated(v.FuncCall.GetArgs(), e)
 	default:
-		a.compare(PredicateOther, a.tagsOf(n, e))
+		a.compare(PredicateOther, a.flowOf(n, e))
 	}
+}
+
+// What makes a test an inference, in a refusal's words.
+const (
+	partCompared = "a comparison with a part of a protected value"
+	madeUp       = "a comparison of protected values with made-up ones"
+)
+
+// isPart reports whether an expression that carries f is a part of something
+// protected, itself or by the query that gave it its name.
+func isPart(n *pg.Node, f flow) bool {
+	if !f.protected() {
+		return false
+	}
+	if s := n.GetSubLink(); s != nil && s.GetSubLinkType() == pg.SubLinkType_EXPR_SUBLINK {
+		return f.part
+	}
+	return f.part || !tellsNoMore(n)
 }
 
 // generatedValues is the construct of what generated finds.
@@ -51,7 +73,7 @@ const generatedValues = "a comparison of protected values with generated ones"
 func (a *analyzer) generated(sides []*pg.Node, e env) {
 	protected, perRow := false, false
 	for _, side := range sides {
-		if len(a.tagsOf(side, e)) > 0 {
+		if a.flowOf(side, e).protected() {
 			protected = true
 		} else if hasColumn(side) {
 			perRow = true
@@ -64,22 +86,26 @@ func (a *analyzer) generated(sides []*pg.Node, e env) {
 
 // comparison classifies "left operator right".
 func (a *analyzer) comparison(x *pg.A_Expr, e env) {
-	left, right := a.tagsOf(x.GetLexpr(), e), a.tagsOf(x.GetRexpr(), e)
-	tags := catalog.Union(left, right)
-	if len(tags) == 0 {
+	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
+	both := left.and(right)
+	if !both.protected() {
+		a.compare("", both)
 		return
 	}
 	a.generated([]*pg.Node{x.GetLexpr(), x.GetRexpr()}, e)
-	if len(left) > 0 && !tellsNoMore(x.GetLexpr()) || len(right) > 0 && !tellsNoMore(x.GetRexpr()) {
-		a.feature(Inference, "a comparison with a part of a protected value")
+	if isPart(x.GetLexpr(), left) || isPart(x.GetRexpr(), right) {
+		a.feature(Inference, partCompared)
+	}
+	if left.protected() && right.protected() && both.mixed {
+		a.feature(Inference, madeUp)
 	}
 	kind := operatorKind(x)
 	switch {
-	case len(left) > 0 && len(right) > 0: // of two columns only equal things may be compared
-		if !sameTags(left, right) || !wholeValue(x.GetLexpr()) || !wholeValue(x.GetRexpr()) {
+	case left.protected() && right.protected(): // of two columns only equal things may be compared
+		if !sameTags(left.tags, right.tags) || !wholeValue(x.GetLexpr()) || !wholeValue(x.GetRexpr()) {
 			kind = PredicateOther
 		}
-	case len(left) > 0:
+	case left.protected():
 		if !wholeValue(x.GetLexpr()) || !constantExpression(x.GetRexpr()) {
 			kind = PredicateOther
 		}
@@ -88,7 +114,7 @@ func (a *analyzer) comparison(x *pg.A_Expr, e env) {
 			kind = PredicateOther
 		}
 	}
-	a.compare(kind, tags)
+	a.compare(kind, both)
 }
 
 func sameTags(left, right []string) bool {
@@ -204,22 +230,26 @@ func constantExpression(n *pg.Node) bool {
 
 // membership classifies EXISTS, IN (SELECT …) and their like.
 func (a *analyzer) membership(s *pg.SubLink, e env) {
-	test := a.tagsOf(s.GetTestexpr(), e)
-	row := a.query(s.GetSubselect(), e)
+	test := a.flowOf(s.GetTestexpr(), e)
+	row := a.subquery(s, e)
 	if s.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK {
 		return
 	}
-	tags := catalog.Union(test, row.all())
-	if len(row.all()) > 0 && len(test) == 0 && hasColumn(s.GetTestexpr()) {
+	all := row.all()
+	both := test.and(all)
+	if all.protected() && !test.protected() && hasColumn(s.GetTestexpr()) {
 		a.feature(Inference, generatedValues)
 	}
-	if len(test) > 0 && !tellsNoMore(s.GetTestexpr()) {
-		a.feature(Inference, "a comparison with a part of a protected value")
+	if isPart(s.GetTestexpr(), test) || test.protected() && all.protected() && all.part {
+		a.feature(Inference, partCompared)
+	}
+	if test.protected() && all.protected() && both.mixed {
+		a.feature(Inference, madeUp)
 	}
 	equal := s.GetSubLinkType() == pg.SubLinkType_ANY_SUBLINK && len(s.GetOperName()) == 0
-	if equal && wholeValue(s.GetTestexpr()) && len(row.columns) == 1 && !row.open && row.columns[0].plain && sameTags(test, row.all()) {
-		a.compare(PredicateEquality, tags)
+	if equal && wholeValue(s.GetTestexpr()) && len(row.columns) == 1 && !row.open && row.columns[0].plain && sameTags(test.tags, all.tags) {
+		a.compare(PredicateEquality, both)
 		return
 	}
-	a.compare(PredicateOther, tags)
+	a.compare(PredicateOther, both)
 }

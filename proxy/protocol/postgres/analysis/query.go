@@ -1,11 +1,7 @@
 package analysis
 
 import (
-	"slices"
-
 	pg "github.com/pganalyze/pg_query_go/v5"
-
-	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 // query returns the columns of a query and what they carry: a SELECT, VALUES, or
@@ -30,6 +26,10 @@ func (a *analyzer) query(n *pg.Node, e env) rowset {
 }
 
 func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
+	if s == nil { // a set operation of one side
+		a.opaque = true
+		return rowset{open: true, rest: a.everything()}
+	}
 	a.steps++
 	if a.steps > maxSteps {
 		a.uncertain = true
@@ -64,12 +64,12 @@ func (a *analyzer) selectStmt(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
-func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) []string {
-	var tags []string
+func (a *analyzer) namedWindows(s *pg.SelectStmt, e env) flow {
+	var all flow
 	for _, w := range s.GetWindowClause() {
-		tags = catalog.Union(tags, a.window(w.GetWindowDef(), e))
+		all = all.and(a.window(w.GetWindowDef(), e))
 	}
-	return tags
+	return all
 }
 
 // groupAndSort records what GROUP BY and ORDER BY compare. A bare name or number
@@ -81,50 +81,59 @@ func (a *analyzer) groupAndSort(s *pg.SelectStmt, row rowset, e env) {
 			if by := n.GetSortBy(); by != nil {
 				expression = by.GetNode()
 			}
-			a.compare(PredicateOrder, a.sortTags(expression, row, e))
+			a.compare(PredicateOrder, a.sorted(expression, row, e))
 		}
 	}
 }
 
-func (a *analyzer) sortTags(n *pg.Node, row rowset, e env) []string {
+func (a *analyzer) sorted(n *pg.Node, row rowset, e env) flow {
 	if c := n.GetAConst(); c != nil && c.GetIval() != nil {
 		at := int(c.GetIval().GetIval()) - 1
 		if at >= 0 && at < len(row.columns) && !row.open {
-			return row.columns[at].tags
+			return row.columns[at].flow
 		}
 		return row.all()
 	}
 	if ref := n.GetColumnRef(); ref != nil && len(ref.GetFields()) == 1 {
 		name := stringList(ref.GetFields())[0]
 		if c := named(rowset{columns: row.columns}, name); c.name != "" {
-			return c.tags
+			return c.flow
 		}
 	}
-	return a.tagsOf(n, e)
+	return a.flowOf(n, e)
 }
 
 // limit looks for protected values in LIMIT and OFFSET, which the number of rows
 // would tell.
 func (a *analyzer) limit(s *pg.SelectStmt, e env) {
-	tags := catalog.Union(a.tagsOf(s.GetLimitCount(), e), a.tagsOf(s.GetLimitOffset(), e))
-	if len(tags) > 0 {
+	if a.flowOf(s.GetLimitCount(), e).and(a.flowOf(s.GetLimitOffset(), e)).protected() {
 		a.feature(Inference, "LIMIT computed from a protected column")
 	}
 }
 
-// setOperation is UNION, INTERSECT or EXCEPT: names from the left, tags from both
-// sides. Also for EXCEPT, whose values are the left's: what is missing tells of
-// the right.
+// setOperation is UNION, INTERSECT or EXCEPT: names and the number of columns from
+// the left, values from both sides. Of EXCEPT the values are the left's: what is
+// missing tells of the right.
 func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	left, right := a.selectStmt(s.GetLarg(), e), a.selectStmt(s.GetRarg(), e)
-	row := rowset{open: left.open || right.open, rest: catalog.Union(left.rest, right.rest)}
-	if row.open || len(left.columns) != len(right.columns) {
-		row.rest = catalog.Union(left.all(), right.all())
+	row := rowset{open: left.open}
+	mixed := a.oneSided(s, left, right)
+	aligned := !left.open && !right.open && len(left.columns) == len(right.columns)
+	if !aligned {
+		row.rest = left.all().and(right.all())
 	}
 	for i, c := range left.columns {
-		merged := column{name: c.name, tags: catalog.Union(c.tags, row.rest)}
-		if i < len(right.columns) {
-			merged.tags = catalog.Union(merged.tags, right.columns[i].tags)
+		other := row.rest
+		if aligned {
+			other = right.columns[i].flow
+		}
+		if s.GetOp() == pg.SetOperation_SETOP_EXCEPT {
+			other = other.implicit()
+		}
+		merged := column{name: c.name, flow: c.and(other)}
+		merged.mixed = merged.mixed || mixed
+		if aligned && right.columns[i].null {
+			merged.shape = c.shape
 		}
 		row.columns = append(row.columns, merged)
 	}
@@ -134,6 +143,9 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	case !s.GetAll(): // without ALL, equal rows become one
 		a.compare(PredicateOrder, row.all())
 	}
+	if !row.open {
+		row.rest = flow{}
+	}
 	inside := e.inside()
 	inside.scope.sources = []*source{{rowset: row}}
 	a.groupAndSort(s, row, inside)
@@ -141,15 +153,53 @@ func (a *analyzer) setOperation(s *pg.SelectStmt, e env) rowset {
 	return row
 }
 
+// oneSided looks for protected values on one side of a set operation beside
+// unprotected ones on the other. INTERSECT, EXCEPT and a UNION without ALL compare
+// them, and the number of rows tells what is equal; after UNION ALL a later DISTINCT,
+// GROUP BY or ORDER BY could, which is what it reports. Of a UNION only values that
+// the statement makes up count: stored ones are no probe that fits in one statement.
+func (a *analyzer) oneSided(s *pg.SelectStmt, left, right rowset) bool {
+	if a.settling > 0 {
+		return false
+	}
+	union := s.GetOp() == pg.SetOperation_SETOP_UNION
+	probes := func(c column) bool { return !c.null && (!union || !c.plain) }
+	found := false
+	if left.open || right.open || len(left.columns) != len(right.columns) {
+		found = left.all().protected() != right.all().protected()
+	} else {
+		for i, l := range left.columns {
+			r := right.columns[i]
+			found = found || l.protected() && !r.protected() && probes(r) || r.protected() && !l.protected() && probes(l)
+		}
+	}
+	if found && !(union && s.GetAll()) {
+		a.feature(Inference, madeUp)
+	}
+	return found
+}
+
+// isNull recognizes NULL, cast or not, which equals nothing.
+func isNull(n *pg.Node) bool {
+	if cast := n.GetTypeCast(); cast != nil {
+		return isNull(cast.GetArg())
+	}
+	return n.GetAConst().GetIsnull()
+}
+
 func (a *analyzer) values(s *pg.SelectStmt, e env) rowset {
 	inside := e.inside()
 	var row rowset
-	for _, list := range s.GetValuesLists() {
+	for at, list := range s.GetValuesLists() {
 		for i, n := range list.GetList().GetItems() {
 			if i >= len(row.columns) {
 				row.columns = append(row.columns, column{name: valuesName(i)})
 			}
-			row.columns[i].tags = catalog.Union(row.columns[i].tags, a.tagsOf(n, inside))
+			value := a.flowOf(n, inside)
+			value.part = isPart(n, value)
+			first := row.columns[i].flow
+			row.columns[i].flow = first.and(value)
+			row.columns[i].mixed = row.columns[i].mixed || at > 0 && first.protected() != value.protected() && !isNull(n)
 		}
 	}
 	inside.scope.sources = []*source{{rowset: row}}
@@ -173,16 +223,20 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 			c.name = outputName(t.GetVal())
 		}
 		if ref == nil {
-			c.tags = a.tagsOf(t.GetVal(), e)
+			c.flow = a.flowOf(t.GetVal(), e)
+			c.part = isPart(t.GetVal(), c.flow)
+			c.null = isNull(t.GetVal())
+			c.shape = a.shapeOf(t.GetVal(), e)
 		} else {
 			f := a.reference(ref, e)
-			c.tags, c.plain = f.tags, f.plain
+			c.flow, c.plain = f.flow, f.plain
+			c.shape = a.shapeOf(t.GetVal(), e)
 			if f.plain && f.column != nil {
 				c.relation, c.number, c.typeOID = f.column.relation, f.column.number, f.column.typeOID
 			}
 		}
 		if t.GetVal().GetAIndirection() != nil && endsInStar(t.GetVal().GetAIndirection()) {
-			row.expand(rowset{open: true, rest: c.tags}) // (row).*
+			row.expand(a.rowExpanded(t.GetVal().GetAIndirection(), c.flow, e)) // (row).*
 			continue
 		}
 		row.columns = append(row.columns, c)
@@ -194,7 +248,7 @@ func (a *analyzer) targets(list []*pg.Node, items []item, e env) rowset {
 func (r *rowset) expand(star rowset) {
 	r.columns = append(r.columns, star.columns...)
 	r.open = r.open || star.open
-	r.rest = catalog.Union(r.rest, star.rest)
+	r.rest = r.rest.and(star.rest)
 }
 
 func (a *analyzer) star(ref *pg.ColumnRef, items []item, e env) rowset {
@@ -219,81 +273,4 @@ func isStar(ref *pg.ColumnRef) bool {
 func endsInStar(n *pg.A_Indirection) bool {
 	parts := n.GetIndirection()
 	return len(parts) > 0 && parts[len(parts)-1].GetAStar() != nil
-}
-
-// with adds the queries of a WITH clause to those in sight.
-func (a *analyzer) with(w *pg.WithClause, e env) *cte {
-	if w.GetRecursive() {
-		return a.withRecursive(w, e)
-	}
-	for _, n := range w.GetCtes() {
-		c := n.GetCommonTableExpr()
-		e.ctes = &cte{outer: e.ctes, name: c.GetCtename(), row: a.withQuery(c, e)}
-	}
-	return e.ctes
-}
-
-func (a *analyzer) withQuery(c *pg.CommonTableExpr, e env) rowset {
-	row := a.query(c.GetCtequery(), e).renamed(c.GetAliascolnames())
-	if c.GetSearchClause() != nil || c.GetCycleClause() != nil { // they add columns made of these
-		row.open, row.rest = true, row.all()
-	}
-	return row
-}
-
-// maxRounds bounds the fixpoint of WITH RECURSIVE. Each round can carry a tag one
-// column further.
-const maxRounds = 40
-
-// withRecursive computes what recursive queries carry as a fixpoint: all of them
-// see each other, beginning with columns that carry nothing.
-func (a *analyzer) withRecursive(w *pg.WithClause, e env) *cte {
-	rows := make([]rowset, len(w.GetCtes()))
-	for i := range rows {
-		rows[i].open = true
-	}
-	_, before := a.features[Inference]
-	for range maxRounds {
-		if a.features[Inference].Construct == generatedValues && !before {
-			delete(a.features, Inference) // in an earlier round, which did not know yet what both sides carry; this one sees it again
-		}
-		ctes := bindAll(w, rows, e.ctes)
-		changed := false
-		for i, n := range w.GetCtes() {
-			row := grown(rows[i], a.withQuery(n.GetCommonTableExpr(), env{scope: e.scope, ctes: ctes}))
-			changed = changed || !sameRow(rows[i], row)
-			rows[i] = row
-		}
-		if !changed {
-			return bindAll(w, rows, e.ctes)
-		}
-	}
-	for i := range rows {
-		rows[i] = rowset{open: true, rest: a.everything()}
-	}
-	return bindAll(w, rows, e.ctes)
-}
-
-func bindAll(w *pg.WithClause, rows []rowset, outer *cte) *cte {
-	for i, n := range w.GetCtes() {
-		outer = &cte{outer: outer, name: n.GetCommonTableExpr().GetCtename(), row: rows[i]}
-	}
-	return outer
-}
-
-// grown adds what earlier rounds found, so that the fixpoint only ever grows.
-func grown(before, now rowset) rowset {
-	for i := range now.columns {
-		if i < len(before.columns) {
-			now.columns[i].tags = catalog.Union(now.columns[i].tags, before.columns[i].tags)
-		}
-		now.columns[i].plain = false // RowDescription attests nothing through a recursion
-	}
-	return now
-}
-
-func sameRow(x, y rowset) bool {
-	return x.open == y.open && slices.Equal(x.rest, y.rest) && slices.EqualFunc(x.columns, y.columns, func(p, q column) bool {
-		return p.name == q.name && slices.Equal(p.tags, q.tags)
-	})
 }

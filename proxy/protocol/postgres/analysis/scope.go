@@ -14,7 +14,7 @@ import (
 // column is an output of a FROM item or of a query.
 type column struct {
 	name string
-	tags []string
+	flow
 	// plain: the value is that of a single column, unchanged.
 	plain bool
 	// origin, of a column of a base relation.
@@ -22,6 +22,10 @@ type column struct {
 	number    int16
 	typeOID   uint32
 	generated bool
+	// null: it is NULL in every row.
+	null bool
+	// shape is how the value is built of others; nil = not known.
+	shape *shape
 }
 
 // rowset is the columns of a FROM item or query, in order.
@@ -29,16 +33,16 @@ type rowset struct {
 	columns []column
 	// open: there may be more columns than these, of any name, carrying rest.
 	open bool
-	rest []string
+	rest flow
 }
 
 // all returns what the whole row carries.
-func (r rowset) all() []string {
-	tags := r.rest
+func (r rowset) all() flow {
+	all := r.rest
 	for _, c := range r.columns {
-		tags = catalog.Union(tags, c.tags)
+		all = all.and(c.flow)
 	}
-	return tags
+	return all
 }
 
 // renamed applies an alias's column list, which names the first columns anew. In
@@ -54,10 +58,10 @@ func (r rowset) renamed(names []*pg.Node) rowset {
 			if !r.open {
 				break
 			}
-			columns = append(columns, column{tags: r.rest})
+			columns = append(columns, column{flow: r.rest})
 		}
 		if r.open {
-			columns[i] = column{tags: r.all()}
+			columns[i] = column{flow: r.all()}
 		}
 		columns[i].name = name
 	}
@@ -71,6 +75,8 @@ type source struct {
 	schema string
 	// real is the name of the relation itself, where it is one.
 	real string
+	// scalar: the whole of it is a value, not a row: a function that returns one.
+	scalar bool
 	rowset
 }
 
@@ -101,7 +107,7 @@ type env struct {
 	scope *scope
 	ctes  *cte
 	// windows is what the partitions and orders of the named windows carry.
-	windows []string
+	windows flow
 }
 
 // inside returns an environment one query level further in.
@@ -124,10 +130,10 @@ func (a *analyzer) relation(rv *pg.RangeVar, how access.Access) *source {
 	default:
 		s.open = true
 		for _, r := range c.relations {
-			s.rest = catalog.Union(s.rest, r.Tags)
+			s.rest = s.rest.and(anyOf(r))
 		}
 		if c.unknown || a.hidden(c) {
-			s.rest = a.cat.AllTags()
+			s.rest = a.everything()
 		}
 	}
 	return aliased(s, rv.GetAlias())
@@ -145,7 +151,7 @@ func visible(r *catalog.Relation) []column {
 	for i := range r.Columns {
 		if c := &r.Columns[i]; !c.Dropped {
 			columns = append(columns, column{
-				name: c.Name, tags: c.Tags, plain: true, relation: r.OID, number: c.Num, typeOID: c.TypeOID,
+				name: c.Name, flow: flow{tags: c.Tags, sources: []origin{{relation: r.OID, number: c.Num}}}, plain: true, relation: r.OID, number: c.Num, typeOID: c.TypeOID,
 				generated: c.Generated,
 			})
 		}
@@ -158,16 +164,19 @@ var systemColumns = wordSet("ctid xmin xmax cmin cmax tableoid")
 
 // found is the answer to a column reference.
 type found struct {
-	tags  []string
+	flow
 	plain bool
-	// column, where exactly one fits.
+	// column is the one that fits; of several, the last.
 	column *column
+	// single: no other column fits.
+	single bool
 }
 
 func (f *found) add(c *column) {
 	f.plain = f.column == nil && f.tags == nil && c.plain
+	f.single = f.column == nil
 	f.column = c
-	f.tags = catalog.Union(f.tags, c.tags)
+	f.flow = f.and(c.flow)
 }
 
 // reference resolves a column reference.
@@ -185,11 +194,11 @@ func (a *analyzer) reference(ref *pg.ColumnRef, e env) found {
 
 // starReference is a "*" inside an expression: count(*) or row(t.*).
 func (a *analyzer) starReference(fields []*pg.Node, e env) found {
-	var tags []string
+	var all flow
 	for _, s := range a.starSources(fields, e) {
-		tags = catalog.Union(tags, s.all())
+		all = all.and(s.all())
 	}
-	return found{tags: tags}
+	return found{flow: all.derived()}
 }
 
 // unqualified resolves "name": a column of the innermost level that has one,
@@ -208,28 +217,29 @@ func (a *analyzer) unqualified(ref *pg.ColumnRef, name string, e env) found {
 			}
 			if src.open {
 				open = true
-				f.tags = catalog.Union(f.tags, src.rest)
+				f.flow = f.and(src.rest)
 			}
 		}
 		if hits > 0 {
 			f.plain = f.plain && hits == 1 && !open
+			f.single = f.single && !open
 			return f
 		}
 	}
 	for s := e.scope; s != nil; s = s.outer {
 		for _, src := range s.sources {
 			if src.alias == name {
-				return found{tags: catalog.Union(f.tags, src.all())}
+				return found{flow: f.and(src.all().derived())}
 			}
 		}
 	}
 	if open || systemColumns[name] {
-		return found{tags: f.tags}
+		return found{flow: f.flow}
 	}
 	if e.scope != nil && a.absentColumn(ref, "", name) {
 		return found{}
 	}
-	return found{tags: a.everything()}
+	return found{flow: a.everything()}
 }
 
 // qualified resolves "alias.name" and "schema.relation.name". A name that the
@@ -241,7 +251,7 @@ func (a *analyzer) qualified(ref *pg.ColumnRef, names []string, e env) found {
 		if e.scope != nil && len(names) == 2 && a.absentItem(ref, names[0]) {
 			return found{}
 		}
-		return found{tags: a.everything()}
+		return found{flow: a.everything()}
 	}
 	var f found
 	hits := 0
@@ -255,15 +265,15 @@ func (a *analyzer) qualified(ref *pg.ColumnRef, names []string, e env) found {
 	case hits == 1 && !src.open:
 		return f
 	case hits > 0:
-		return found{tags: catalog.Union(f.tags, src.rest)}
+		return found{flow: f.and(src.rest)}
 	case systemColumns[last] && !src.open:
 		return found{}
 	case a.fieldCall(last):
-		return found{tags: a.everything()}
+		return found{flow: a.everything()}
 	case !src.open && len(names) == 2 && !known(last) && a.absentColumn(ref, names[0], last):
 		return found{}
 	}
-	return found{tags: src.all()}
+	return found{flow: src.all().derived()}
 }
 
 // itemNamed finds the FROM item that a qualifier names, innermost first. Several
@@ -280,7 +290,7 @@ func (a *analyzer) itemNamed(qualifier []string, e env) *source {
 				continue
 			}
 			if match != nil {
-				return &source{alias: name, rowset: rowset{open: true, rest: catalog.Union(match.all(), src.all())}}
+				return &source{alias: name, rowset: rowset{open: true, rest: match.all().and(src.all())}}
 			}
 			match = src
 		}
@@ -304,6 +314,3 @@ func (a *analyzer) starSources(fields []*pg.Node, e env) []*source {
 	}
 	return []*source{{rowset: rowset{open: true, rest: a.everything()}}}
 }
-
-// everything is what a value carries of which nothing is known.
-func (a *analyzer) everything() []string { return a.cat.AllTags() }

@@ -75,7 +75,7 @@ func TestOutputsAreToldPerColumn(t *testing.T) {
 		`SELECT count(ssn), count(*), ssn IS NULL FROM customers GROUP BY ssn`:                                            "count:derived count:derived ?column?:derived",
 		`SELECT s.* FROM (SELECT name AS ssn, ssn AS name FROM customers) s`:                                              "ssn:plain name:plain!",
 		`SELECT note FROM orders UNION ALL SELECT ssn FROM customers`:                                                     "note:derived!",
-		`SELECT * FROM orders JOIN customers USING (id)`:                                                                  "id:derived note:plain name:plain ssn:plain! up:plain!",
+		`SELECT * FROM orders JOIN customers USING (id)`:                                                                  "id:plain note:plain name:plain ssn:plain! up:plain!",
 		`SELECT EXISTS (SELECT ssn FROM customers), (SELECT ssn FROM customers)`:                                          "exists:derived ssn:derived!",
 		`UPDATE customers SET name = 'x' WHERE id = 1 RETURNING id, ssn`:                                                  "id:plain ssn:plain!",
 		`WITH RECURSIVE r(a, b) AS (SELECT 'x', ssn FROM customers UNION ALL SELECT b, b FROM r) SELECT a, 1 AS x FROM r`: "a:derived! x:derived",

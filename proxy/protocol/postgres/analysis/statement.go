@@ -28,7 +28,7 @@ func (a *analyzer) statement(n *pg.Node) {
 	case *pg.Node_PrepareStmt:
 		a.prepare(v.PrepareStmt)
 	case *pg.Node_ExecuteStmt:
-		a.tagsOfAll(v.ExecuteStmt.GetParams(), env{})
+		a.flowOfAll(v.ExecuteStmt.GetParams(), env{})
 		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()), AbsentPrepared, "26000", v.ExecuteStmt.GetName())
 	case *pg.Node_DeclareCursorStmt:
 		a.declare(v.DeclareCursorStmt)
@@ -47,15 +47,17 @@ func (a *analyzer) statement(n *pg.Node) {
 
 // output takes the columns of the statement's result over.
 func (a *analyzer) output(row rowset) {
-	a.out.Derived = catalog.Union(a.out.Derived, row.all())
-	a.tags = catalog.Union(a.tags, row.all())
+	all := row.all()
+	a.out.Derived = catalog.Union(a.out.Derived, all.tags)
+	a.tags = catalog.Union(a.tags, all.tags)
+	a.shown = a.shown.and(all)
 	if row.open {
 		return
 	}
 	a.out.origins = row.columns
 	a.out.Outputs = make([]Output, 0, len(row.columns))
 	for _, c := range row.columns {
-		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain})
+		a.out.Outputs = append(a.out.Outputs, Output{Name: c.name, Tags: c.tags, Derived: !c.plain, Sources: a.sources(c.flow), Shape: a.shapeShown(c)})
 	}
 }
 
@@ -64,7 +66,8 @@ func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {
 	if into := intoClause(s); into != nil {
 		a.out.Kind = KindDDL
 		a.inner = append(a.inner, a.readFacts())
-		a.created(into.GetRel(), row.all(), "SELECT INTO")
+		a.written = a.written.and(row.all())
+		a.created(into.GetRel(), row.all().tags, "SELECT INTO")
 		return
 	}
 	a.out.Kind = KindSelect
@@ -180,6 +183,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	}
 	a.tags = catalog.Union(a.tags, inner.Tags)
 	a.compared = catalog.Union(a.compared, inner.PredicateTags)
+	a.add(inner.reads)
 	a.inner = append(a.inner, inner.Inner...)
 	a.out.Touches = a.out.Touches || inner.Touches
 	a.opaque = a.opaque || inner.Kind == ""

@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -19,7 +21,7 @@ func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *sou
 		schema = rv.GetSchemaname()
 	}
 	fact := access.Statement{Kind: kind, Resources: []access.Resource{
-		{Schema: schema, Name: rv.GetRelname(), Access: access.AccessWrite, Tags: target.all()},
+		{Schema: schema, Name: rv.GetRelname(), Access: access.AccessWrite, Tags: target.all().tags},
 	}}
 	for _, r := range a.resources {
 		if r.Name == rv.GetRelname() && r.Access == access.AccessWrite && schema == "" {
@@ -38,9 +40,10 @@ func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *sou
 }
 
 // assign checks a value on its way into a column.
-func (a *analyzer) assign(target, value []string, construct string) {
-	a.tags = catalog.Union(a.tags, value)
-	if !catalog.Contains(target, value) {
+func (a *analyzer) assign(target []string, value flow, construct string) {
+	a.tags = catalog.Union(a.tags, value.tags)
+	a.written = a.written.and(value)
+	if !catalog.Contains(target, value.tags) {
 		a.launder(construct)
 	}
 }
@@ -86,17 +89,32 @@ func (a *analyzer) insertInto(target *source, cols []*pg.Node, row rowset) rowse
 	}
 	const construct = "INSERT of a protected value into a column that is not protected"
 	if absent {
-		a.tags = catalog.Union(a.tags, row.all()) // nothing goes anywhere
+		a.tags = catalog.Union(a.tags, row.all().tags) // nothing goes anywhere
 	} else if row.open || len(names) < len(row.columns) {
 		a.assign(nil, row.all(), construct)
 	} else {
 		for i, c := range row.columns {
-			a.assign(columnTags(target, names[i]), c.tags, construct)
+			a.assign(columnTags(target, names[i]), c.flow, construct)
 		}
 	}
-	shown := rowset{open: target.open, rest: catalog.Union(target.rest, row.all())}
+	return inserted(target, names, row, absent)
+}
+
+// inserted is the row as the target would show it. A column that is not listed has
+// its default, which holds no column, unless the server computes it from others.
+func inserted(target *source, names []string, row rowset, unclear bool) rowset {
+	all := row.all()
+	shown := rowset{open: target.open, rest: target.rest.and(all)}
+	unclear = unclear || row.open || target.open || len(names) < len(row.columns)
 	for _, c := range target.columns {
-		shown.columns = append(shown.columns, column{name: c.name, tags: catalog.Union(c.tags, row.all())})
+		given := all
+		if at := slices.Index(names, c.name); !unclear && !c.generated {
+			given = flow{}
+			if at >= 0 && at < len(row.columns) {
+				given = row.columns[at].flow
+			}
+		}
+		shown.columns = append(shown.columns, column{name: c.name, flow: c.and(given)})
 	}
 	return shown
 }
@@ -106,7 +124,7 @@ func (a *analyzer) onConflict(c *pg.OnConflictClause, target *source, inserted r
 	inside.scope.sources = []*source{target, {alias: "excluded", rowset: inserted}}
 	a.assignments(c.GetTargetList(), target, inside, "ON CONFLICT DO UPDATE of a column that is not protected with a protected value")
 	a.predicate(c.GetWhereClause(), inside)
-	a.tagsIn(c.GetInfer(), inside)
+	a.flowIn(c.GetInfer(), inside)
 }
 
 func (a *analyzer) update(s *pg.UpdateStmt, e env) rowset {
@@ -129,29 +147,36 @@ func (a *analyzer) assignments(list []*pg.Node, target *source, e env, construct
 	for _, n := range list {
 		t := n.GetResTarget()
 		for _, part := range t.GetIndirection() { // SET column[i] = value
-			a.assign(nil, a.tagsOf(part, e), construct)
+			a.assign(nil, a.flowOf(part, e), construct)
 		}
 		if a.absentTarget(target, t) {
-			a.tags = catalog.Union(a.tags, a.assignedTags(t.GetVal(), e))
+			a.tags = catalog.Union(a.tags, a.assigned(t.GetVal(), e).tags)
 			continue
 		}
-		a.assign(columnTags(target, t.GetName()), a.assignedTags(t.GetVal(), e), construct)
+		a.assign(columnTags(target, t.GetName()), a.assigned(t.GetVal(), e), construct)
 	}
 }
 
-// assignedTags is what one value of a SET carries. Of a row on the right it is
-// that column's expression; of a query, whatever any column of it carries.
-func (a *analyzer) assignedTags(n *pg.Node, e env) []string {
+// assigned is what one value of a SET carries. Of a row or a query on the right it
+// is that column.
+func (a *analyzer) assigned(n *pg.Node, e env) flow {
 	m := n.GetMultiAssignRef()
 	if m == nil {
-		return a.tagsOf(n, e)
+		return a.flowOf(n, e)
 	}
 	if row := m.GetSource().GetRowExpr(); row != nil {
 		if at := int(m.GetColno()) - 1; at >= 0 && at < len(row.GetArgs()) {
-			return a.tagsOf(row.GetArgs()[at], e)
+			return a.flowOf(row.GetArgs()[at], e)
 		}
 	}
-	return a.tagsOf(m.GetSource(), e)
+	if query := m.GetSource().GetSubLink(); query != nil {
+		row := a.query(query.GetSubselect(), e)
+		if at := int(m.GetColno()) - 1; !row.open && at >= 0 && at < len(row.columns) {
+			return row.columns[at].flow
+		}
+		return row.all()
+	}
+	return a.flowOf(m.GetSource(), e)
 }
 
 func (a *analyzer) delete(s *pg.DeleteStmt, e env) rowset {
@@ -185,7 +210,7 @@ func (a *analyzer) mergeInto(s *pg.MergeStmt, e env) rowset {
 		}
 		var row rowset
 		for _, value := range when.GetValues() {
-			row.columns = append(row.columns, column{tags: a.tagsOf(value, inside)})
+			row.columns = append(row.columns, column{flow: a.flowOf(value, inside)})
 		}
 		a.insertInto(target, when.GetTargetList(), row)
 	}
