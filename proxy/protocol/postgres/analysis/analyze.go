@@ -79,6 +79,8 @@ type analyzer struct {
 	relationNames, withNames map[string]bool
 	// utility: relations are opened when the statement runs, not when it is parsed.
 	utility bool
+	// rowSetting is a set_config() whose name a WHERE fixes.
+	rowSetting rowSetting
 	// procedureCall: it is a CALL.
 	procedureCall bool
 	// opaque: something was met that the analyzer does not know.
@@ -117,6 +119,7 @@ func (a *analyzer) begin() {
 func (a *analyzer) analyze(node *pg.Node) *Statement {
 	a.begin()
 	a.procedureCall = node.GetCallStmt() != nil
+	a.rowSetting = a.settingOfRow(node)
 	found := a.takeInventory(node)
 	a.statement(node)
 	a.settle(found)
