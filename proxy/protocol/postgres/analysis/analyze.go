@@ -79,6 +79,8 @@ type analyzer struct {
 	relationNames, withNames map[string]bool
 	// utility: relations are opened when the statement runs, not when it is parsed.
 	utility bool
+	// found is what the statement's inventory holds.
+	found *inventory
 	// rowSetting is a set_config() whose name a WHERE fixes.
 	rowSetting rowSetting
 	// procedureCall: it is a CALL.
