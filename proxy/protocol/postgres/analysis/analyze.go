@@ -81,6 +81,8 @@ type analyzer struct {
 	utility bool
 	// found is what the statement's inventory holds.
 	found *inventory
+	// selects: the statement is a SELECT.
+	selects bool
 	// rowSetting is a set_config() whose name a WHERE fixes.
 	rowSetting rowSetting
 	// procedureCall: it is a CALL.
@@ -121,6 +123,7 @@ func (a *analyzer) begin() {
 func (a *analyzer) analyze(node *pg.Node) *Statement {
 	a.begin()
 	a.procedureCall = node.GetCallStmt() != nil
+	a.selects = node.GetSelectStmt() != nil
 	a.rowSetting = a.settingOfRow(node)
 	found := a.takeInventory(node)
 	a.statement(node)

@@ -35,9 +35,10 @@ func (m *columnNames) visit(node any) {
 }
 
 // withoutConnectionString reports whether a statement reads pg_subscription without its connection strings. It gives up on everything that
-// could name a column by other means: stars, whole rows, renamed columns, and fields that are calls of a function with the row.
+// could name a column by other means: stars, whole rows, renamed columns, fields that are calls of a function with the row, and statements
+// that are no SELECT, since COPY names no column at all.
 func (a *analyzer) withoutConnectionString(r *catalog.Relation, how access.Access) bool {
-	if r.Schema != "pg_catalog" || r.Name != "pg_subscription" || how != access.AccessRead || a.found == nil {
+	if r.Schema != "pg_catalog" || r.Name != "pg_subscription" || how != access.AccessRead || !a.selects {
 		return false
 	}
 	if a.found.byName || a.found.indirectly || a.opaque {

@@ -84,6 +84,7 @@ func TestSubscriptionsMayBeReadWithoutTheirConnectionStrings(t *testing.T) {
 		`SELECT U&"subc\006fnninfo" FROM pg_subscription`:                                      true,
 		`SELECT (SELECT s.subconninfo) FROM pg_subscription s`:                                 true,
 		`UPDATE pg_subscription SET subenabled = false`:                                        true,
+		`COPY pg_subscription (subname) TO STDOUT`:                                             true,
 		`COPY pg_subscription TO STDOUT`:                                                       true,
 	} {
 		result, err := analysis.Analyze(query, nil, cat, analysis.Options{})
