@@ -72,7 +72,9 @@ func (s *stage) close() error {
 }
 
 // path is a path below the stage's folder.
-func (s *stage) path(parts ...string) string { return filepath.Join(append([]string{s.dir}, parts...)...) }
+func (s *stage) path(parts ...string) string {
+	return filepath.Join(append([]string{s.dir}, parts...)...)
+}
 
 // play plays one framework in both legs and compares.
 func (s *stage) play(ctx context.Context, f framework) outcome {

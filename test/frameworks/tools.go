@@ -154,11 +154,24 @@ func dumpSession(ctx context.Context, s *stage, l login) ([]step, error) {
 		key = append(key, restrictKey)
 	}
 	calls := [][]string{
-		{"-t", "products"}, {"-t", "orders", "-t", "order_items"}, {"-t", "products", "--inserts"}, {"-t", "products", "--column-inserts", "--rows-per-insert=5"},
-		{"-t", "measurements*"}, {"-t", "audit", "--clean", "--if-exists"}, {"-t", "orders", "--data-only", "--disable-triggers"},
-		{"-t", "products_id_seq"}, {"--schema-only"}, {"--schema-only", "-t", "customers"}, {"--schema-only", "--no-owner", "--no-privileges"},
-		{"--exclude-table=*customer*", "--exclude-table=api_keys", "--no-owner"}, {"--exclude-table-data=customers", "--exclude-table-data=api_keys"},
-		{"-t", "customers"}, {"-t", "customers", "--inserts"}, {"-t", "api_keys", "--data-only"}, {"--section=pre-data"}, {"--section=post-data"},
+		{"-t", "products"},
+		{"-t", "orders", "-t", "order_items"},
+		{"-t", "products", "--inserts"},
+		{"-t", "products", "--column-inserts", "--rows-per-insert=5"},
+		{"-t", "measurements*"},
+		{"-t", "audit", "--clean", "--if-exists"},
+		{"-t", "orders", "--data-only", "--disable-triggers"},
+		{"-t", "products_id_seq"},
+		{"--schema-only"},
+		{"--schema-only", "-t", "customers"},
+		{"--schema-only", "--no-owner", "--no-privileges"},
+		{"--exclude-table=*customer*", "--exclude-table=api_keys", "--no-owner"},
+		{"--exclude-table-data=customers", "--exclude-table-data=api_keys"},
+		{"-t", "customers"},
+		{"-t", "customers", "--inserts"},
+		{"-t", "api_keys", "--data-only"},
+		{"--section=pre-data"},
+		{"--section=post-data"},
 		{"-t", "products", "--serializable-deferrable"},
 	}
 	var tools []tool

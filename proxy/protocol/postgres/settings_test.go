@@ -42,6 +42,17 @@ func TestSettingsBecomeStatementsThatCannotBreakOut(t *testing.T) {
 	}
 }
 
+func TestEncodingsAreNamedAsTheServerReadsThem(t *testing.T) {
+	for name, want := range map[string]bool{
+		"UTF8": true, "'utf-8'": true, "Unicode": true, "sql_ascii": true, `"UTF_8"`: true,
+		"": false, "latin1": false, "sjis": false, "utf16": false, "utf8x": false,
+	} {
+		if got := safeEncoding(name); got != want {
+			t.Errorf("%q: %v, want %v", name, got, want)
+		}
+	}
+}
+
 func FuzzStartupParameters(f *testing.F) {
 	f.Add([]byte("user\x00me\x00database\x00x\x00\x00"))
 	f.Add([]byte("options\x00-c a=b\x00\x00"))

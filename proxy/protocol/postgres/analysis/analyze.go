@@ -82,6 +82,12 @@ type analyzer struct {
 	relationNames, withNames map[string]bool
 	// utility: relations are opened when the statement runs, not when it is parsed.
 	utility bool
+	// found is what the statement's inventory holds.
+	found *inventory
+	// selects: the statement is a SELECT.
+	selects bool
+	// rowSetting is a set_config() whose name a WHERE fixes.
+	rowSetting rowSetting
 	// procedureCall: it is a CALL.
 	procedureCall bool
 	// opaque: something was met that the analyzer does not know.
@@ -128,6 +134,8 @@ func (a *analyzer) begin() {
 func (a *analyzer) analyze(node *pg.Node) *Statement {
 	a.begin()
 	a.procedureCall = node.GetCallStmt() != nil
+	a.selects = node.GetSelectStmt() != nil
+	a.rowSetting = a.settingOfRow(node)
 	found := a.takeInventory(node)
 	a.statement(node)
 	a.settle(found)

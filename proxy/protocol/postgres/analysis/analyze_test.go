@@ -129,6 +129,8 @@ func TestADangerousCallIsSeenThroughEveryWrapping(t *testing.T) {
 		`select 'x'::no_such_type`:                                                   analysis.UnknownFunction,
 		`select set_config('role', 'postgres', false)`:                               analysis.Identity,
 		`select set_config('ro' || 'le', 'x', false)`:                                analysis.ParserSetting,
+		`select set_config(name, 'x', false) from pg_settings where name <> 'seed'`:  analysis.ParserSetting,
+		`select set_config(name, 'x', false) from customers where name = 'seed'`:     analysis.ParserSetting,
 		`select set_config('client_encoding', 'sjis', true)`:                         analysis.ParserSetting,
 		`select set_config('app.x', 'y', false)`:                                     analysis.UnsafeSetting,
 		`select pg_notify('c', 'x')`:                                                 analysis.Notify,
@@ -283,6 +285,26 @@ func TestAStatementThatIsNotUnderstoodHasNoKind(t *testing.T) {
 	for _, text := range []string{`EXECUTE nobody`, `FETCH ALL FROM nobody`, `COPY orders TO STDOUT (FORMAT csv, DELIMITER '||')`, `COPY orders TO STDOUT (FORMAT parquet)`} {
 		if s := last(t, text, nil); s.Kind != "" || !s.Touches || len(s.Derived) == 0 {
 			t.Errorf("%s: %q", text, s.Kind)
+		}
+	}
+}
+
+func TestASettingMayBeNamedByItsRow(t *testing.T) {
+	for query, want := range map[string]string{
+		`SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'`: "",
+		`SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'`:            "",
+		`SELECT set_config(name, 'x', false) FROM pg_settings WHERE name = 'role'`:                                               analysis.Identity,
+		`CREATE TEMP TABLE pg_settings (name text); SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'seed'`:    analysis.ParserSetting,
+		`SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'seed' OR true`:                                       analysis.ParserSetting,
+	} {
+		got := ""
+		for _, f := range last(t, query, nil).Features {
+			if f.Name == analysis.Identity || f.Name == analysis.ParserSetting || f.Name == analysis.UnsafeSetting {
+				got = f.Name
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
 }

@@ -17,12 +17,14 @@ type inventory struct {
 	relations []*pg.RangeVar
 	calls     []*pg.FuncCall
 	with      []string // names of WITH queries
+	columnNames
 }
 
 // takeInventory walks the statement. Any node that is not listed in nodes makes
 // the statement not understood.
 func (a *analyzer) takeInventory(node *pg.Node) *inventory {
 	found := &inventory{}
+	a.found = found
 	if node != nil {
 		a.walkNode(node, found)
 	}
@@ -34,6 +36,7 @@ func (a *analyzer) takeInventory(node *pg.Node) *inventory {
 }
 
 func (a *analyzer) visit(node proto.Message, found *inventory) {
+	found.columnNames.visit(node)
 	switch n := node.(type) {
 	case *pg.RangeVar:
 		found.relations = append(found.relations, n)

@@ -53,3 +53,46 @@ func TestACommentIsWhiteSpaceEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestSubscriptionsMayBeReadWithoutTheirConnectionStrings(t *testing.T) {
+	cat := catalog.New(1, catalog.Content{SearchPath: []string{"pg_catalog", "public"}, Relations: []catalog.Relation{
+		{OID: 6100, Schema: "pg_catalog", Name: "pg_subscription", Kind: 'r', Columns: []catalog.Column{
+			{Name: "oid", Num: 1, TypeOID: 26},
+			{Name: "subdbid", Num: 2, TypeOID: 26},
+			{Name: "subname", Num: 3, TypeOID: 19},
+			{Name: "subowner", Num: 4, TypeOID: 26},
+			{Name: "subconninfo", Num: 5, TypeOID: 25},
+		}},
+	}})
+	for query, refused := range map[string]bool{
+		`SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`: false,
+		`SELECT subname, pg_get_userbyid(s.subowner) FROM pg_catalog.pg_subscription s ORDER BY 1`:                              false,
+		`SELECT subconninfo FROM pg_subscription`:                                              true,
+		`SELECT * FROM pg_subscription`:                                                        true,
+		`SELECT s.* FROM pg_subscription s`:                                                    true,
+		`TABLE pg_subscription`:                                                                true,
+		`SELECT s FROM pg_subscription s`:                                                      true,
+		`SELECT to_json(pg_subscription) FROM pg_subscription`:                                 true,
+		`SELECT s.to_json FROM pg_subscription s`:                                              true,
+		`SELECT (s).subconninfo FROM (SELECT x FROM pg_subscription x) s`:                      true,
+		`SELECT subconninfo(s) FROM pg_subscription s`:                                         true,
+		`SELECT e FROM pg_subscription s(a, b, c, d, e)`:                                       true,
+		`SELECT 1 FROM pg_subscription NATURAL JOIN (SELECT 'x' AS "subconninfo") x`:           true,
+		`SELECT 1 FROM pg_subscription JOIN (VALUES ('x')) x(subconninfo) USING (subconninfo)`: true,
+		`SELECT j FROM (pg_subscription s JOIN pg_class c ON true) j`:                          true,
+		`SELECT subname FROM pg_subscription WHERE "subconninfo" LIKE '%password%'`:            true,
+		`SELECT U&"subc\006fnninfo" FROM pg_subscription`:                                      true,
+		`SELECT (SELECT s.subconninfo) FROM pg_subscription s`:                                 true,
+		`UPDATE pg_subscription SET subenabled = false`:                                        true,
+		`COPY pg_subscription (subname) TO STDOUT`:                                             true,
+		`COPY pg_subscription TO STDOUT`:                                                       true,
+	} {
+		result, err := analysis.Analyze(query, nil, cat, analysis.Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		if got := strings.Contains(features(result.Statements[0]), analysis.SecretCatalog); got != refused {
+			t.Errorf("%s: refused %v, want %v", query, got, refused)
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (a *analyzer) system(r *catalog.Relation, how access.Access) {
 		}
 		return
 	}
-	if f := secrets[r.Name]; f != "" {
+	if f := secrets[r.Name]; f != "" && !a.withoutConnectionString(r, how) {
 		a.feature(f, r.Name)
 	}
 	if how == access.AccessRead {

@@ -29,6 +29,7 @@ var harmlessSettings = wordSet(`
 	gin_fuzzy_search_limit gin_pending_list_limit default_text_search_config default_tablespace temp_tablespaces
 	default_table_access_method default_toast_compression check_function_bodies synchronize_seqscans
 	quote_all_identifiers array_nulls escape_string_warning track_activities seed row_security
+	restrict_nonsystem_relation_kind
 	vacuum_cost_delay vacuum_cost_limit vacuum_cost_page_hit vacuum_cost_page_miss vacuum_cost_page_dirty
 	vacuum_freeze_min_age vacuum_freeze_table_age vacuum_multixact_freeze_min_age vacuum_multixact_freeze_table_age
 	backend_flush_after`)
@@ -39,8 +40,6 @@ var safeValues = map[string]map[string]bool{
 	"standard_conforming_strings": wordSet("on true yes 1 t y"),
 	"backslash_quote":             wordSet("off false no 0 f n safe_encoding"),
 	"client_min_messages":         wordSet("notice warning error"),
-	// Off turns row security into an error, it does not go round it: pg_dump asks for that.
-	"row_security": wordSet("on off true false yes no 1 0"),
 }
 
 // parserSettings are those of which an unsafe value makes server and proxy read
@@ -152,6 +151,9 @@ func (a *analyzer) setConfig(call *pg.FuncCall) {
 		}
 	}
 	name, constant := constants(args[:1])
+	if call == a.rowSetting.call {
+		name, constant = []string{a.rowSetting.name}, true
+	}
 	if !constant || len(name) != 1 {
 		a.feature(ParserSetting, "set_config() of a setting whose name is computed")
 		a.out.Effects = append(a.out.Effects, Effect{Kind: SetPath})
@@ -162,6 +164,51 @@ func (a *analyzer) setConfig(call *pg.FuncCall) {
 		values = splitPath(values[0])
 	}
 	a.set(setting{name: name[0], values: values, constant: constant})
+}
+
+// rowSetting is a call of set_config() and the setting that it changes.
+type rowSetting struct {
+	call *pg.FuncCall
+	name string
+}
+
+// settingOfRow recognizes SELECT set_config(name, …) FROM pg_settings WHERE name = 'constant', which every pg_dump sends: it is how a
+// setting is changed only where the server has it.
+func (a *analyzer) settingOfRow(n *pg.Node) rowSetting {
+	s := n.GetSelectStmt()
+	if len(s.GetTargetList()) != 1 || len(s.GetFromClause()) != 1 || s.GetWithClause() != nil || s.GetOp() != pg.SetOperation_SETOP_NONE {
+		return rowSetting{}
+	}
+	call := s.GetTargetList()[0].GetResTarget().GetVal().GetFuncCall()
+	rv, where := s.GetFromClause()[0].GetRangeVar(), s.GetWhereClause().GetAExpr()
+	if call == nil || rv.GetAlias() != nil || !a.isSettings(rv) || !isName(where.GetLexpr()) || len(call.GetArgs()) == 0 || !isName(call.GetArgs()[0]) {
+		return rowSetting{}
+	}
+	name := where.GetRexpr().GetAConst().GetSval().GetSval()
+	if where.GetKind() != pg.A_Expr_Kind_AEXPR_OP || strings.Join(stringList(where.GetName()), ".") != "=" || name == "" {
+		return rowSetting{}
+	}
+	return rowSetting{call: call, name: name}
+}
+
+// isSettings reports whether a name can mean nothing but the server's pg_settings.
+func (a *analyzer) isSettings(rv *pg.RangeVar) bool {
+	if rv.GetRelname() != "pg_settings" || rv.GetSchemaname() != "" && rv.GetSchemaname() != "pg_catalog" {
+		return false
+	}
+	c := a.resolve(rv.GetSchemaname(), rv.GetRelname())
+	for _, r := range c.relations {
+		if r.Schema != "pg_catalog" {
+			return false
+		}
+	}
+	return !c.temp
+}
+
+// isName reports whether an expression is the bare column "name".
+func isName(n *pg.Node) bool {
+	fields := n.GetColumnRef().GetFields()
+	return len(fields) == 1 && fields[0].GetString_().GetSval() == "name"
 }
 
 // splitPath splits the text form of a search_path.

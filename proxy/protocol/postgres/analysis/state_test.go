@@ -157,7 +157,7 @@ func TestSettingsPassWhenTheyAreKnownToBeHarmless(t *testing.T) {
 		`SET application_name = 'x'`: "", `SET TimeZone TO 'UTC'`: "", `SET TIME ZONE INTERVAL '1' HOUR`: "", `SET enable_seqscan = off`: "",
 		`SET search_path = app, public`: "", `SET search_path = ''`: "", `SET SCHEMA 'app'`: "", `RESET search_path`: "", `RESET ALL`: "",
 		`SET standard_conforming_strings = on`: "", `SET NAMES 'UTF8'`: "", `SET client_min_messages = warning`: "", `SET LOCAL work_mem = '1MB'`: "",
-		`SET search_path = evil`: analysis.UnsafeSetting, `SET app.x = 'y'`: analysis.UnsafeSetting,
+		`SET search_path = evil`: analysis.UnsafeSetting, `SET row_security = off`: "", `SET app.x = 'y'`: analysis.UnsafeSetting,
 		`SET client_min_messages = log`: analysis.UnsafeSetting, `SET log_statement = 'all'`: analysis.UnsafeSetting,
 		`SET standard_conforming_strings = off`: analysis.ParserSetting, `SET backslash_quote = on`: analysis.ParserSetting,
 		`SET client_encoding TO latin1`: analysis.ParserSetting, `SET ROLE NONE`: analysis.Identity,
