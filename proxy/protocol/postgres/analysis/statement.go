@@ -195,12 +195,13 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 }
 
-// nest analyzes a statement inside this one and adopts its facts. Its relations
-// count as followed.
+// nest analyzes a statement inside this one and adopts its facts. Its relations and
+// calls count as followed.
 func (a *analyzer) nest(n *pg.Node) *Statement {
 	inner := a.nested(n)
 	a.adopt(inner)
 	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
+	a.leave(n)
 	return inner
 }
 
@@ -278,6 +279,12 @@ func (a *analyzer) explain(s *pg.ExplainStmt) {
 	}
 	for _, f := range []string{BulkSelect, UnboundedUpdate, UnboundedDelete} {
 		delete(a.features, f) // nothing is read or changed
+	}
+	if len(inner.used) > 0 { // the planner runs functions that call themselves immutable, and shows what they return
+		if inner.Touches {
+			a.out.Derived = a.cat.AllTags()
+		}
+		return
 	}
 	a.inner = nil
 }
