@@ -93,8 +93,9 @@ type analyzer struct {
 	settling int
 	// made is about how many rows the statement makes up, from nothing but constants.
 	made work
-	// subqueries are the sub-selects that were looked at.
-	subqueries map[subqueryKey]rowset
+	// subqueries and carried are the sub-selects and expressions that were looked at.
+	subqueries map[place]rowset
+	carried    map[place]flow
 	// steps bounds the work of one statement.
 	steps int
 	// body is the routine's body that the statement stands in; nil for a client's.
@@ -118,7 +119,7 @@ func (a *analyzer) begin() {
 	a.functions = map[string]bool{}
 	a.kinds = map[string]bool{}
 	a.seen = map[*pg.RangeVar]bool{}
-	a.subqueries = map[subqueryKey]rowset{}
+	a.subqueries, a.carried = map[place]rowset{}, map[place]flow{}
 	a.relationNames, a.withNames = map[string]bool{}, map[string]bool{}
 }
 

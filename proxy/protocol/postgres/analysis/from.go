@@ -106,6 +106,7 @@ func (a *analyzer) rangeFunction(n *pg.RangeFunction, e env) *source {
 	if n.GetOrdinality() { // of a value, the place is a part
 		s.columns = append(s.columns, column{name: "ordinality", flow: all.implicit()})
 	}
+	s.renamedRow = len(n.GetAlias().GetColnames()) > 0
 	s.rowset = s.renamed(n.GetAlias().GetColnames())
 	return s
 }

@@ -28,13 +28,13 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_ParamRef:
-		return a.carried(v.ParamRef)
+		return a.heldBy(v.ParamRef)
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:
 		return a.funcCall(v.FuncCall, e)
 	case *pg.Node_NullTest:
-		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) {
+		if f := a.flowOf(v.NullTest.GetArg(), e); !isColumn(v.NullTest.GetArg()) || f.part {
 			return f.implicit()
 		}
 		return flow{}
@@ -51,9 +51,12 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	case *pg.Node_CollateClause:
 		return a.flowOf(v.CollateClause.GetArg(), e)
 	case *pg.Node_AIndirection:
-		return a.field(v.AIndirection, n, e)
+		return a.once(v.AIndirection, e, func() flow { return a.field(v.AIndirection, n, e) })
 	case *pg.Node_AExpr:
-		return a.operation(v.AExpr, e)
+		if name := operatorName(v.AExpr); name != "->" && name != "->>" {
+			return a.operation(v.AExpr, e)
+		}
+		return a.once(v.AExpr, e, func() flow { return a.operation(v.AExpr, e) })
 	case *pg.Node_SelectStmt, *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
 		return a.query(n, e).all() // the query of JSON_ARRAY(SELECT …)
 	}
@@ -69,12 +72,30 @@ func (a *analyzer) parts(n *pg.Node, e env) flow {
 
 // choice is the result of a CASE: what it gives, and by what it chooses.
 func (a *analyzer) choice(c *pg.CaseExpr, e env) flow {
-	all := a.flowOf(c.GetArg(), e).implicit().and(a.flowOf(c.GetDefresult(), e))
+	var given, chosen flow
+	results := []*pg.Node{c.GetDefresult()}
+	chosen = a.flowOf(c.GetArg(), e)
 	for _, n := range c.GetArgs() {
-		when := n.GetCaseWhen()
-		all = all.and(a.flowOf(when.GetExpr(), e).implicit()).and(a.flowOf(when.GetResult(), e))
+		chosen = chosen.and(a.flowOf(n.GetCaseWhen().GetExpr(), e))
+		results = append(results, n.GetCaseWhen().GetResult())
 	}
-	return all
+	probes := false
+	for _, n := range results {
+		f := a.flowOf(n, e)
+		given = given.and(f)
+		probes = probes || !f.protected() && a.madeUpByRow(n, e)
+	}
+	given.mixed = given.mixed || probes && given.protected()
+	return given.and(chosen.implicit())
+}
+
+// madeUpByRow reports whether an expression gives each row a value that is not a
+// stored one: of a series, a list of values, a computation.
+func (a *analyzer) madeUpByRow(n *pg.Node, e env) bool {
+	if isColumn(n) {
+		return !a.reference(n.GetColumnRef(), e).plain
+	}
+	return hasColumn(n)
 }
 
 // eachChild calls visit for the nearest Nodes below n.
@@ -152,26 +173,43 @@ func (a *analyzer) subLink(s *pg.SubLink, e env) flow {
 	return test.and(all).implicit()
 }
 
-// subqueryKey is one evaluation of a sub-select in an expression. Each evaluation of
-// the query around it has a scope of its own.
-type subqueryKey struct {
-	link    *pg.SubLink
-	scope   *scope
-	sources int
-	ctes    *cte
+// place is an expression in one evaluation of the query around it, which has a scope
+// of its own each time.
+type place struct {
+	expression any // a pointer to a node
+	scope      *scope
+	sources    int
+	ctes       *cte
+}
+
+func placeOf(expression any, e env) place {
+	p := place{expression: expression, scope: e.scope, ctes: e.ctes}
+	if e.scope != nil {
+		p.sources = len(e.scope.sources)
+	}
+	return p
+}
+
+// once remembers what an expression carries, of the kinds that look at what they are
+// made of in several ways: nested, they would take twice as long with each level.
+func (a *analyzer) once(expression any, e env, carries func() flow) flow {
+	p := placeOf(expression, e)
+	f, known := a.carried[p]
+	if !known {
+		f = carries()
+		a.carried[p] = f
+	}
+	return f
 }
 
 // subquery is what a sub-select in an expression returns. An expression is looked at
 // several times, and those inside it must not be so many times more.
 func (a *analyzer) subquery(s *pg.SubLink, e env) rowset {
-	key := subqueryKey{link: s, scope: e.scope, ctes: e.ctes}
-	if e.scope != nil {
-		key.sources = len(e.scope.sources)
-	}
-	row, known := a.subqueries[key]
+	p := placeOf(s, e)
+	row, known := a.subqueries[p]
 	if !known {
 		row = a.query(s.GetSubselect(), e)
-		a.subqueries[key] = row
+		a.subqueries[p] = row
 	}
 	return row
 }
@@ -263,7 +301,7 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")
 	}
-	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name) {
+	if (schema == "" || schema == "pg_catalog") && a.declassifies(call, name, e) {
 		return chosen
 	}
 	if a.without[absentKey{AbsentFunction, schema, name}] {
@@ -306,12 +344,19 @@ func (a *analyzer) isSink(name string) bool {
 
 // declassifies reports whether a call tells nothing of the plain column that it
 // is given. Anything but a plain column could hold a condition, and
-// count(CASE WHEN …) would answer it.
-func (a *analyzer) declassifies(call *pg.FuncCall, name string) bool {
+// count(CASE WHEN …) would answer it, also where a sub-select gave that a name.
+func (a *analyzer) declassifies(call *pg.FuncCall, name string, e env) bool {
 	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
-	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0])
+	if call.GetAggStar() || len(call.GetArgs()) != 1 || !isColumn(call.GetArgs()[0]) {
+		return call.GetAggStar()
+	}
+	if !a.flowOf(call.GetArgs()[0], e).part {
+		return true
+	}
+	_, isRow := a.rowNamed(call.GetArgs()[0].GetColumnRef(), e)
+	return isRow && name == "count" // a row counts, whatever is in it
 }
 
 // isField reports whether a call may be "column(row)".

@@ -51,6 +51,9 @@ func TestEachColumnCarriesItsOwnAndNoMore(t *testing.T) {
 		`SELECT (ARRAY[name, ssn])[1] AS a, (ARRAY[name, ssn])[2] AS b, (ARRAY[ssn, name])[2][1:1] AS c, (ARRAY[ssn, name])[id] AS d FROM customers`: "a b! c! d!",
 		`SELECT count(*) OVER v AS a, count(*) OVER w AS b, count(*) OVER (w ROWS 1 PRECEDING) AS c FROM customers WINDOW v AS (PARTITION BY name), w AS (PARTITION BY ssn)`: "a b! c!",
 		`SELECT count(*) OVER x AS a FROM customers WINDOW w AS (PARTITION BY ssn), x AS (w ORDER BY id)`:                                                                    "a!",
+		`SELECT count(x) AS a, count(y) AS b FROM (SELECT CASE WHEN ssn = 'x' THEN 1 END AS x, ssn AS y FROM customers) u`:                                                   "a! b",
+		`SELECT count(u) AS a, num_nulls(u) AS b FROM (SELECT nullif(ssn, 'x') AS x FROM customers) u`:                                                                       "a b!",
+		`SELECT x IS NULL AS a, y IS NULL AS b FROM (SELECT nullif(ssn, 'x') AS x, ssn AS y FROM customers) u`:                                                               "a! b",
 		`SELECT grouping(ssn), count(*) FROM customers GROUP BY ROLLUP (ssn)`:                                                                                                "grouping count",
 		`WITH RECURSIVE r(a, b) AS (SELECT id, ssn FROM customers UNION ALL SELECT r.* FROM r) SELECT * FROM r`:                                                              "a b!",
 		`WITH RECURSIVE r AS (SELECT id, ssn FROM customers UNION ALL SELECT r.id, r.ssn FROM r) SEARCH DEPTH FIRST BY id SET s CYCLE id SET y USING p SELECT * FROM r`:      "id ssn! s y p",
@@ -103,6 +106,10 @@ func TestWhatTellsProtectedValuesFromMadeUpOnesIsInference(t *testing.T) {
 		`SELECT 1 FROM customers WHERE ssn LIKE '1%' AND (SELECT count(*) FROM generate_series(1, 5000000)) > 0`:                      true,
 		`SELECT 1 FROM customers, generate_series(1, 1000) a, generate_series(1, 1000) b WHERE ssn = 'x'`:                             true,
 		`SELECT 1 FROM customers WHERE ssn = 'x' AND length(repeat('x', 1000 * 1000 * 1000)) > 0`:                                     true,
+
+		`SELECT count(*) FROM (SELECT CASE WHEN g = 0 THEN ssn ELSE g::text END AS x FROM customers, generate_series(0, 9) g) u GROUP BY x`: true,
+		`SELECT count(*) FROM (SELECT CASE WHEN id = 0 THEN ssn ELSE 'none' END AS x FROM customers) u GROUP BY x`:                          false,
+		`SELECT count(*) FROM (SELECT CASE WHEN id = 0 THEN ssn ELSE name END AS x FROM customers) u GROUP BY x`:                            false,
 
 		`SELECT ssn FROM customers INTERSECT SELECT ssn FROM customers`:                                         false,
 		`SELECT ssn FROM customers UNION SELECT NULL`:                                                           false,

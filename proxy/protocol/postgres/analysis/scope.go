@@ -38,11 +38,19 @@ type rowset struct {
 
 // all returns what the whole row carries.
 func (r rowset) all() flow {
-	all := r.rest
-	for _, c := range r.columns {
-		all = all.and(c.flow)
+	return r.rest.and(together(r.columns))
+}
+
+// together is the union of what columns carry, by halves: a table may have 1600.
+func together(columns []column) flow {
+	switch n := len(columns); n {
+	case 0:
+		return flow{}
+	case 1:
+		return columns[0].flow
+	default:
+		return together(columns[:n/2]).and(together(columns[n/2:]))
 	}
-	return all
 }
 
 // renamed applies an alias's column list, which names the first columns anew. In
@@ -77,6 +85,9 @@ type source struct {
 	real string
 	// scalar: the whole of it is a value, not a row: a function that returns one.
 	scalar bool
+	// renamedRow: its columns have other names than its row type's, which are those that
+	// its row has in JSON.
+	renamedRow bool
 	rowset
 }
 
@@ -144,7 +155,10 @@ func aliased(s *source, alias *pg.Alias) *source {
 	if alias == nil {
 		return s
 	}
-	return &source{alias: alias.GetAliasname(), real: s.real, rowset: s.renamed(alias.GetColnames())}
+	return &source{
+		alias: alias.GetAliasname(), real: s.real, renamedRow: s.real != "" && len(alias.GetColnames()) > 0,
+		rowset: s.rowset.renamed(alias.GetColnames()),
+	}
 }
 
 func visible(r *catalog.Relation) []column {

@@ -127,7 +127,7 @@ func (a *analyzer) shapeOf(n *pg.Node, e env) *shape {
 // rowShape is a row of known columns.
 func (a *analyzer) rowShape(n *pg.Node, e env) *shape {
 	row, ok := a.rowOf(n, e)
-	if !ok || row.open {
+	if !ok || row.open || a.renamedRow(n, e) {
 		return nil
 	}
 	var fields []slot
@@ -135,6 +135,20 @@ func (a *analyzer) rowShape(n *pg.Node, e env) *shape {
 		fields = append(fields, slot{c.name, partOf(c)})
 	}
 	return build(Row, fields, nil)
+}
+
+// renamedRow reports whether a row may have other names in JSON than its columns have
+// in the query: those of its type, which an alias's column list does not change.
+func (a *analyzer) renamedRow(n *pg.Node, e env) bool {
+	fields := n.GetColumnRef().GetFields()
+	if len(fields) == 0 {
+		return false
+	}
+	if isStar(n.GetColumnRef()) {
+		fields = fields[:len(fields)-1]
+	}
+	s := a.itemNamed(stringList(fields), e)
+	return s != nil && s.renamedRow
 }
 
 // valueShape is the shape of an expression as a part of something: a leaf where no
@@ -250,7 +264,7 @@ func (a *analyzer) listShape(call *pg.FuncCall, json bool, e env) *shape {
 func (a *analyzer) coalesceShape(args []*pg.Node, e env) *shape {
 	var built *shape
 	for _, n := range args {
-		if constantExpression(n) {
+		if n.GetAConst() != nil || n.GetTypeCast().GetArg().GetAConst() != nil {
 			continue
 		}
 		s := a.shapeOf(n, e)

@@ -57,12 +57,19 @@ func TestWhatIsBuiltOfColumnsHasAShape(t *testing.T) {
 		`SELECT to_jsonb(c) -> 'ssn' FROM customers c`:                                                                                             "not known",
 		`SELECT jsonb_build_object('x', to_jsonb(c)) -> 'x' FROM customers c`:                                                                      "{" + whole + "}",
 
+		// as PostgREST and Hasura write it
+		`SELECT coalesce(json_agg(_postgrest_t), '[]')::character varying AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`: "not known", // text
+		`SELECT coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`:                    "[{" + whole + "}…]",
+		`SELECT coalesce(json_agg("root"), '[]') AS "root" FROM (SELECT row_to_json((SELECT "_1_e" FROM (SELECT "_0_root.base"."id" AS "id", "_0_root.base"."ssn" AS "tax") AS "_1_e")) AS "root"
+			FROM (SELECT * FROM "public"."customers" WHERE id = $1) AS "_0_root.base") AS "_2_root"`: "[{id: =0, tax: =1}…]",
+
 		`SELECT json_build_object('a', ssn, 'a', id) FROM customers`:                                             "not known", // of which a?
 		`SELECT json_build_object(ssn, id) FROM customers`:                                                       "not known",
 		`SELECT json_agg(id ORDER BY ssn) FROM customers`:                                                        "not known",
 		`SELECT json_agg(id) FILTER (WHERE ssn > 'x') FROM customers`:                                            "not known",
 		`SELECT CASE WHEN ssn = 'x' THEN to_jsonb(c) END FROM customers c`:                                       "not known",
 		`SELECT to_jsonb(c) FROM customers c UNION ALL SELECT '{}' FROM orders`:                                  "not known",
+		`SELECT to_jsonb(c) FROM customers AS c(ssn, x, id)`:                                                     "not known",
 		`SELECT to_jsonb(c) || '{}' FROM customers c`:                                                            "not known",
 		`SELECT to_jsonb(o) FROM orders o`:                                                                       "not known", // nothing to mask
 		`SELECT row_to_json(x) FROM (SELECT ssn AS a, id AS a FROM customers) x`:                                 "not known",
@@ -87,6 +94,9 @@ func TestAPartOfWhatWasBuiltCarriesItsOwn(t *testing.T) {
 		`SELECT jsonb_build_array(id, ssn) -> 0 AS a, jsonb_build_array(id, ssn) -> -1 AS b FROM customers`:                                 "a b!",
 		`SELECT jsonb_agg(ssn) -> 0 AS a FROM customers`:                                                                                    "a!",
 		`SELECT to_jsonb(c) -> 'no such key' AS a FROM customers c`:                                                                         "a",
+		`SELECT to_jsonb(c) -> 'ssn' AS a FROM customers AS c(ssn, name, id)`:                                                               "a!", // its key is the table's
+		`SELECT to_jsonb(c) -> 'id' AS a FROM (SELECT * FROM customers) AS c(ssn, name, id)`:                                                "a!",
+		`SELECT d -> 'ssn' AS a FROM (SELECT to_jsonb(c.*) AS d FROM customers AS c(ssn, name, id)) x`:                                      "a!",
 		`SELECT to_jsonb(c) -> name AS a FROM customers c`:                                                                                  "a!",
 		`SELECT (to_jsonb(c) || '{}') -> 'name' AS a FROM customers c`:                                                                      "a!",
 		`SELECT json_build_object('a', id, 'a', ssn) -> 'a' AS a FROM customers`:                                                            "a!",
