@@ -28,7 +28,7 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
 	case *pg.Node_ParamRef:
-		return a.parameter(v.ParamRef)
+		return a.heldBy(v.ParamRef)
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
@@ -160,6 +161,20 @@ func (a *analyzer) unfollowed() {
 			a.feature(UnknownFunction, "the function "+c.routines[0].Schema+"."+c.routines[0].Name+"()")
 		}
 	}
+}
+
+// leave leaves the calls in a node to an analyzer of its own, which followed them or
+// reported them.
+func (a *analyzer) leave(n *pg.Node) {
+	if len(a.calls) == 0 || n == nil {
+		return
+	}
+	eachMessage(n.ProtoReflect(), func(m protoreflect.Message) {
+		call, _ := m.Interface().(*pg.FuncCall)
+		if c := a.calls[call]; c != nil {
+			c.followed = true
+		}
+	})
 }
 
 // absorb makes what a routine does the statement's own.

@@ -186,9 +186,9 @@ func inSight(names []string, e env) bool {
 	return false
 }
 
-// parameter is what a parameter of a statement carries: nothing that the database
+// heldBy is what a parameter of a statement carries: nothing that the database
 // holds, unless the statement is one of a body.
-func (a *analyzer) parameter(p *pg.ParamRef) flow {
+func (a *analyzer) heldBy(p *pg.ParamRef) flow {
 	if a.body == nil {
 		return flow{}
 	}

@@ -200,14 +200,15 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.Writes = append(a.out.Writes, inner.Writes...)
 }
 
-// nest analyzes a statement inside this one and adopts its facts. Its relations
-// count as followed.
+// nest analyzes a statement inside this one and adopts its facts. Its relations and
+// calls count as followed.
 func (a *analyzer) nest(n *pg.Node) *Statement {
 	inner := a.nested(n)
 	a.adopt(inner)
 	a.out.References = append(a.out.References, inner.References...)
 	a.out.Masked = append(a.out.Masked, inner.Masked...) // of an EXECUTE
 	eachRelation(n, func(rv *pg.RangeVar) { a.seen[rv] = true })
+	a.leave(n)
 	return inner
 }
 
@@ -287,6 +288,12 @@ func (a *analyzer) explain(s *pg.ExplainStmt) {
 	}
 	for _, f := range []string{BulkSelect, UnboundedUpdate, UnboundedDelete} {
 		delete(a.features, f) // nothing is read or changed
+	}
+	if len(inner.used) > 0 { // the planner runs functions that call themselves immutable, and shows what they return
+		if inner.Touches {
+			a.out.Derived = a.cat.AllTags()
+		}
+		return
 	}
 	a.inner = nil
 }
