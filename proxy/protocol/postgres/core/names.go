@@ -18,11 +18,10 @@ const maxNamesKept = 20_000
 // several where it is uncertain which of them the server has; what follows from
 // any of them then counts.
 type prepared struct {
-	text  string // "" where only the facts are known, as of PREPARE and DECLARE
-	stmts []analysis.Statement
-	born  int // when it was made, by names.clock
-	group int // the pipeline group of its Parse; 0 = none
-
+	text    string // "" where only the facts are known, as of PREPARE and DECLARE
+	stmts   []analysis.Statement
+	born    int // when it was made, by names.clock
+	group   int // the pipeline group of its Parse; 0 = none
 	closing int // the pipeline group of a Close that the server has not answered; 0 = none
 }
 
@@ -35,7 +34,7 @@ type portal struct {
 	params     []access.Value
 	bound      uint64      // a digest of the parameters, whole
 	written    *parameters // those that go into tagged columns
-	formats    []int16 // result formats as the client asked for them
+	formats    []int16     // result formats as the client asked for them
 	fields     []wire.Field
 	described  bool // the server has said what its columns are
 	describing int  // Describe messages under way
