@@ -89,6 +89,8 @@ type analyzer struct {
 	uncertain bool
 	// sleeps: the statement calls pg_sleep or its like.
 	sleeps bool
+	// passed counts what was looked through for constants, see assigner.
+	passed int
 	// steps bounds the work of one statement.
 	steps int
 }
