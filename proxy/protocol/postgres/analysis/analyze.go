@@ -104,6 +104,8 @@ type analyzer struct {
 	// subqueries and carried are the sub-selects and expressions that were looked at.
 	subqueries map[place]rowset
 	carried    map[place]flow
+	// passed counts what was looked through for constants, see assigner.
+	passed int
 	// steps bounds the work of one statement.
 	steps int
 	// body is the routine's body that the statement stands in; nil for a client's.

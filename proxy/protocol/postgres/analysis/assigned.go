@@ -27,6 +27,7 @@ const (
 	maxAssigned      = 200_000
 	maxConstant      = 1 << 10 // bytes
 	maxPassedThrough = 16      // how deep a constant may stand
+	maxPassed        = 500_000 // expressions and queries looked through for a statement
 )
 
 // given are queries that expressions can name columns of: those of FROM and WITH.
@@ -106,9 +107,16 @@ func (s *assigner) add(as Assignment) {
 	}
 }
 
+// enough reports whether a bound is reached. Without the second one, queries that
+// name each other's columns many times could be looked through for ever.
+func (s *assigner) enough(depth int) bool {
+	s.a.passed++
+	return depth > maxPassedThrough || s.a.passed > maxPassed
+}
+
 // value collects what an expression gives.
 func (s *assigner) value(n *pg.Node, g *given, depth int) {
-	if n == nil || depth > maxPassedThrough {
+	if n == nil || s.enough(depth) {
 		return
 	}
 	depth++
@@ -191,7 +199,7 @@ func (g *given) columns() []string {
 
 // column collects what the at-th column of a query gives.
 func (s *assigner) column(q *pg.SelectStmt, at int, g *given, depth int) {
-	if q == nil || depth > maxPassedThrough {
+	if q == nil || s.enough(depth) {
 		return
 	}
 	depth++

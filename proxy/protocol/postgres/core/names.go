@@ -26,8 +26,7 @@ type prepared struct {
 	catalog *catalog.Snapshot // by which the facts were found
 	settled bool              // the definitions were still those when the server had made it
 
-	group int // the pipeline group of its Parse; 0 = none
-
+	group   int // the pipeline group of its Parse; 0 = none
 	closing int // the pipeline group of a Close that the server has not answered; 0 = none
 }
 
