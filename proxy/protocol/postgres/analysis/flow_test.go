@@ -66,6 +66,7 @@ func TestReadsSayWhatForAColumnIsRead(t *testing.T) {
 		`SELECT name FROM customers WHERE ssn = 'x' ORDER BY id`:    {"customers.name direct", "customers.id direct, customers.ssn direct", ""},
 		`INSERT INTO orders SELECT id, ssn FROM customers`:          {"", "", "customers.id direct, customers.ssn direct"},
 		`UPDATE orders SET note = upper(note) WHERE id > 1`:         {"", "orders.id direct", "orders.note derived"},
+		`SELECT 1 FROM customers WHERE ssn IS NULL`:                 {"", "customers.ssn direct", ""},
 		`COPY orders TO STDOUT`:                                     {"orders.id direct, orders.note direct", "", ""},
 		`CREATE TABLE x AS SELECT ssn FROM customers`:               {"customers.ssn direct", "", ""},
 		`PREPARE p AS SELECT 1 FROM orders WHERE id = 1; EXECUTE p`: {"", "orders.id direct", ""},

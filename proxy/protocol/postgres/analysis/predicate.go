@@ -40,6 +40,9 @@ func (a *analyzer) predicate(n *pg.Node, e env) {
 		a.comparison(v.AExpr, e)
 	case *pg.Node_SubLink:
 		a.membership(v.SubLink, e)
+	case *pg.Node_NullTest:
+		a.tested = a.tested.and(a.flowOf(v.NullTest.GetArg(), e)) // read, though nothing is told of it
+		a.compare(PredicateOther, a.flowOf(n, e))
 	case *pg.Node_FuncCall:
 		a.compare(PredicateOther, a.flowOf(n, e))
 		a.generated(v.FuncCall.GetArgs(), e)
