@@ -123,6 +123,11 @@ func TestTheShapeOfAStructuredValueIsKnownWhereItIsCertain(t *testing.T) {
 		{"SELECT JSON_OBJECT('a': ssn, 'b': id), JSON_ARRAY(id, ssn), JSON_ARRAY(id, ssn NULL ON NULL), JSON_ARRAYAGG(ssn) FROM customers", "{a:!ssn b:.} | [!ssn] | <. !ssn> | [!ssn]"},
 		{"SELECT JSON_OBJECT('a': ssn RETURNING text), JSON_OBJECT('a': notes FORMAT JSON, 'b': ssn FORMAT JSON) FROM customers", "~ssn | {a:. b:~ssn}"},
 		{"SELECT JSON_ARRAY(SELECT ssn FROM customers)", "[!ssn]"},
+		// as PostgREST and Hasura write it
+		{`SELECT coalesce(json_agg(_postgrest_t), '[]')::character varying AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`, "~pan,email,ssn"}, // a text
+		{`SELECT coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT "public"."customers".* FROM "public"."customers" LIMIT 1) _postgrest_t`, "[{" + customerRow + "}]"},
+		{`SELECT coalesce(json_agg("root"), '[]') AS "root" FROM (SELECT row_to_json((SELECT "_1_e" FROM (SELECT "_0_root.base"."id" AS "id", "_0_root.base"."ssn" AS "tax") AS "_1_e")) AS "root"
+			FROM (SELECT * FROM "public"."customers" WHERE id = $1) AS "_0_root.base") AS "_2_root"`, "[{id:. tax:!ssn}]"},
 		{"UPDATE customers SET name = 'x' WHERE id = 1 RETURNING row_to_json(customers)", "{" + customerRow + "}"},
 		{"SELECT j FROM (customers c JOIN orders o ON o.customer_id = c.id) AS j", "(id:. name:. email:!email ssn:!ssn card_number:!pan balance:. notes:. id:. customer_id:. total:. created_at:.)"},
 	} {
