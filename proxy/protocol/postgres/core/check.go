@@ -91,7 +91,16 @@ func (c *Conn) mustCheck(kind byte) bool {
 	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !guards(c.catalog) {
 		return false
 	}
-	a := c.skipMaybe()
+	var a *answer
+	switch kind {
+	case 'D', 'd':
+		a = c.skipMaybe()
+	case 'E':
+		c.passMarks()
+		a = c.owe.head()
+	default: // a notice says nothing of where the server is
+		a = c.owe.head()
+	}
 	if a == nil || a.exchange == nil || a.poison != nil || a.checked || a.changed || a.owed != owedQuery && a.owed != owedExecute {
 		return false
 	}
