@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidewaiter/tidewaiter/local"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 )
@@ -29,7 +30,9 @@ func (d *database) catalog(ctx context.Context) (*catalog.Snapshot, error) {
 	for _, c := range d.source.Settings.Classifications {
 		classifications = append(classifications, catalog.Classification{Columns: c.Columns, Tags: c.Tags})
 	}
-	snapshot, err := catalog.Load(ctx, conn, classifications, d.source.Settings.Trusted...)
+	snapshot, err := catalog.LoadWith(ctx, conn, catalog.Options{
+		Classifications: classifications, Trusted: d.source.Settings.Trusted, Views: analysis.ViewTags,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("DataSource %s: its catalog could not be read: %w", d.source.Name, plain(err))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -125,7 +126,9 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 	}
 	if !c.usable() || changed || mark != c.mark {
 		by := c.outset.Load()
-		next, err := catalog.Load(ctx, c.conn, by.classifications, by.trusted...)
+		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{
+			Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Views: analysis.ViewTags,
+		})
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapsh
 	if plan != nil {
 		key.plan = plan.Number
 	}
-	plain := len(opt.Without) == 0 && len(st.Temp) == 0 && !st.Stale && len(text) <= maxFactText
+	plain := len(opt.Without) == 0 && len(st.Temp) == 0 && !st.Stale && !st.Unsettled && len(text) <= maxFactText
 	if plain {
 		f.mu.Lock()
 		e, ok := f.byText[key]

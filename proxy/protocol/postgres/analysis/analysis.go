@@ -99,6 +99,8 @@ type Statement struct {
 
 	// indirect: it is an EXECUTE or FETCH, whose facts are those of a name.
 	indirect bool
+	// used are the routines of the database's users whose bodies were read for it.
+	used []*catalog.Routine
 	// reads are Reads as lineage knows them.
 	reads reads
 	// origins are the columns of Outputs as lineage knows them.

@@ -71,6 +71,7 @@ type analyzer struct {
 	reads
 	kinds map[string]bool
 	inner []access.Statement
+	own   int // where in inner the last data-modifying statement is
 
 	// seen are the relation references that lineage resolved.
 	seen map[*pg.RangeVar]bool
@@ -96,6 +97,13 @@ type analyzer struct {
 	subqueries map[subqueryKey]rowset
 	// steps bounds the work of one statement.
 	steps int
+	// body is the routine's body that the statement stands in; nil for a client's.
+	body *body
+	// calls are those of routines that are understood.
+	calls   map[*pg.FuncCall]*calling
+	library *library
+	// unread are operators whose functions are not understood.
+	unread map[string]bool
 }
 
 // maxSteps bounds how many expressions are visited for one statement, fixpoints
@@ -125,7 +133,7 @@ func (a *analyzer) analyze(node *pg.Node) *Statement {
 
 // nested analyzes a statement inside this one, in the same state.
 func (a *analyzer) nested(node *pg.Node) *Statement {
-	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without}
+	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without, body: a.body, library: a.shared()}
 	return inner.analyze(node)
 }
 
@@ -137,6 +145,7 @@ func (a *analyzer) settle(found *inventory) {
 			a.uncertain = a.uncertain || a.out.Touches
 		}
 	}
+	a.unfollowed()
 	out := a.out
 	out.Touches = out.Touches || a.cat.AnyTagged() && (len(out.Derived) > 0 || a.runsUnknownCode())
 	if a.uncertain && out.Touches {

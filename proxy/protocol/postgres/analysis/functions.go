@@ -41,6 +41,10 @@ func (a *analyzer) call(call *pg.FuncCall, found *inventory) {
 	if strings.HasPrefix(name, "pg_sleep") {
 		a.sleeps = true
 	}
+	if a.mayCall(call, schema, name) {
+		a.functions[written] = true
+		return
+	}
 	builtin := schema == "pg_catalog" || schema == "" && !a.cat.UserFunction(name)
 	d, isDangerous := functions.DangerOf(name)
 	switch {

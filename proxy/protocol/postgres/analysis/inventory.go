@@ -74,6 +74,8 @@ func (a *analyzer) visit(node proto.Message, found *inventory) {
 		a.operator(n.GetUseOp())
 	case *pg.TypeName:
 		a.typeName(n)
+	case *pg.TypeCast:
+		a.cast(n)
 	case *pg.RangeTableSample:
 		a.sampleMethod(n)
 	case *pg.A_Indirection:
@@ -114,8 +116,13 @@ func (a *analyzer) operator(name []*pg.Node) {
 	case len(parts) == 1 && !a.cat.UserOperator(last):
 	case len(parts) == 2 && parts[0] == "pg_catalog":
 	case a.cat.Extended(last) && !a.cat.UserOperator(last):
+	case a.stands(a.cat.OperatorRoutines(last)):
 	default:
 		a.feature(UnknownFunction, "the operator "+strings.Join(parts, "."))
+		if a.unread == nil {
+			a.unread = map[string]bool{}
+		}
+		a.unread[last] = true
 	}
 }
 

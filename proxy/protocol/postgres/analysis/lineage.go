@@ -19,7 +19,7 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.everything()
 	}
 	switch v := n.GetNode().(type) {
-	case nil, *pg.Node_AConst, *pg.Node_ParamRef:
+	case nil, *pg.Node_AConst:
 		return flow{}
 	case *pg.Node_List:
 		return a.flowOfAll(v.List.GetItems(), e).derived()
@@ -27,6 +27,8 @@ func (a *analyzer) flowOf(n *pg.Node, e env) flow {
 		return a.flowOf(v.TypeCast.GetArg(), e).derived()
 	case *pg.Node_ColumnRef:
 		return a.reference(v.ColumnRef, e).flow
+	case *pg.Node_ParamRef:
+		return a.carried(v.ParamRef)
 	case *pg.Node_SubLink:
 		return a.subLink(v.SubLink, e)
 	case *pg.Node_FuncCall:
@@ -209,7 +211,11 @@ func (a *analyzer) operation(x *pg.A_Expr, e env) flow {
 		return f
 	}
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
-	if name := stringList(x.GetName()); right.protected() && len(name) > 0 {
+	name := stringList(x.GetName())
+	if len(name) > 0 && a.unread[name[len(name)-1]] {
+		return a.everything()
+	}
+	if right.protected() && len(name) > 0 {
 		if last := name[len(name)-1]; last == "/" || last == "%" {
 			a.feature(Inference, "a division by a protected value")
 		}
@@ -250,6 +256,9 @@ func (a *analyzer) funcCall(call *pg.FuncCall, e env) flow {
 	args = args.and(chosen)
 	if functions.ReturnsRows(name) {
 		a.compare(PredicateOther, args) // told by the number of rows
+	}
+	if c := a.calls[call]; c != nil {
+		return a.callRoutines(call, c, args)
 	}
 	if args.protected() && a.isSink(name) {
 		a.launder(name + "() with a protected value")

@@ -36,10 +36,10 @@ func (a *analyzer) resolve(schema, name string) candidates {
 		if r := a.cat.Lookup(schema, name); r != nil {
 			c.relations = []*catalog.Relation{r}
 		}
-	case a.session.pathChanged:
+	case a.session.pathChanged && a.ownPath() == nil:
 		c.relations = a.cat.Named(name)
 	default:
-		for _, s := range a.cat.SearchPath {
+		for _, s := range a.path() {
 			if r := a.cat.Lookup(s, name); r != nil {
 				c.relations = []*catalog.Relation{r}
 				break
@@ -59,6 +59,7 @@ func (a *analyzer) use(rv *pg.RangeVar, how access.Access) candidates {
 	for _, r := range c.relations {
 		a.resource(r.Schema, r.Name, how, r.Tags)
 		a.system(r, how)
+		a.fire(r, how)
 		if len(r.Tags) > 0 || r.Reads {
 			a.out.Touches = true
 		}

@@ -212,6 +212,8 @@ func (a *analyzer) functionColumns(n *pg.Node, definitions []*pg.Node, alias str
 	populated, isPopulated := a.rowPopulated(call, e)
 	switch {
 	case len(definitions) > 0:
+	case a.calls[call] != nil:
+		return a.routineRow(call, alias, whole)
 	case !builtin:
 		row.open, row.rest = true, whole
 	case name == "unnest" && a.allScalars(call.GetArgs(), e):

@@ -193,6 +193,9 @@ func (a *analyzer) reference(ref *pg.ColumnRef, e env) found {
 		return a.starReference(fields, e)
 	}
 	names := stringList(fields)
+	if f, isVariable := a.variable(ref, names, e); isVariable {
+		return f
+	}
 	if len(names) == 1 {
 		return a.unqualified(ref, names[0], e)
 	}

@@ -8,6 +8,7 @@ type session struct {
 	state       State
 	pathChanged bool
 	stale       bool
+	unsettled   bool
 	temp        map[string]bool
 	prepared    map[string][]*Statement
 	cursors     map[string][]*Statement
@@ -18,7 +19,7 @@ func newSession(st *State) *session {
 	if st != nil {
 		s.state = *st
 	}
-	s.pathChanged, s.stale = s.state.PathChanged, s.state.Stale
+	s.pathChanged, s.stale, s.unsettled = s.state.PathChanged, s.state.Stale, s.state.Unsettled
 	s.temp = maps.Clone(s.state.Temp)
 	if s.temp == nil {
 		s.temp = map[string]bool{}
@@ -58,7 +59,7 @@ func (s *session) apply(effects []Effect) {
 		case DropName:
 			delete(s.temp, e.Name)
 		case DDL:
-			s.stale = s.stale || e.Alters
+			s.stale, s.unsettled = s.stale || e.Alters, true
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v5"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -28,8 +30,9 @@ func (a *analyzer) statement(n *pg.Node) {
 	case *pg.Node_PrepareStmt:
 		a.prepare(v.PrepareStmt)
 	case *pg.Node_ExecuteStmt:
-		a.flowOfAll(v.ExecuteStmt.GetParams(), env{})
+		given := a.flowOfAll(v.ExecuteStmt.GetParams(), env{})
 		a.standFor(a.session.preparedAs(v.ExecuteStmt.GetName()), AbsentPrepared, "26000", v.ExecuteStmt.GetName())
+		a.givenTo(given)
 	case *pg.Node_DeclareCursorStmt:
 		a.declare(v.DeclareCursorStmt)
 	case *pg.Node_FetchStmt:
@@ -62,7 +65,7 @@ func (a *analyzer) output(row rowset) {
 }
 
 func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {
-	row := a.query(n, env{})
+	row := a.query(n, a.outermost())
 	if into := intoClause(s); into != nil {
 		a.out.Kind = KindDDL
 		a.inner = append(a.inner, a.readFacts())
@@ -98,10 +101,10 @@ func intoClause(s *pg.SelectStmt) *pg.IntoClause {
 }
 
 func (a *analyzer) topModify(kind string, n *pg.Node) {
-	row := a.query(n, env{})
+	row := a.query(n, a.outermost())
 	a.out.Kind = kind
-	if last := len(a.inner) - 1; last >= 0 {
-		a.inner = a.inner[:last] // the statement's own
+	if a.own < len(a.inner) {
+		a.inner = slices.Delete(a.inner, a.own, a.own+1) // the statement's own
 	}
 	a.out.ReturnsRows = len(row.columns) > 0 || row.open
 	if a.out.ReturnsRows {
@@ -188,6 +191,7 @@ func (a *analyzer) adopt(inner *Statement) {
 	a.out.Touches = a.out.Touches || inner.Touches
 	a.opaque = a.opaque || inner.Kind == ""
 	a.out.indirect = a.out.indirect || inner.indirect
+	a.out.used = append(a.out.used, inner.used...)
 	a.out.Absent = append(a.out.Absent, inner.Absent...)
 }
 
@@ -214,7 +218,10 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 	for i, s := range statements {
 		a.adopt(s)
 		a.out.Absent = a.out.Absent[:absent] // places in another text
-		a.opaque = a.opaque || s.indirect    // what that name stands for may have changed since
+		if a.outdated(s) || len(s.used) > 0 && (a.session.stale || a.session.unsettled) {
+			a.feature(UnknownFunction, "a function that was changed since")
+		}
+		a.opaque = a.opaque || s.indirect // what that name stands for may have changed since
 		if i == 0 {
 			a.out.Kind = s.Kind
 			a.out.Outputs = s.Outputs
@@ -229,6 +236,19 @@ func (a *analyzer) standFor(statements []*Statement, kind AbsentKind, code, name
 			a.out.Copy = s.Copy
 		}
 	}
+}
+
+// givenTo notes what the arguments of an EXECUTE carry: a function's result, as
+// there can be no query in them. Where the statement puts them nobody follows.
+func (a *analyzer) givenTo(args flow) {
+	if !args.protected() {
+		return
+	}
+	a.launder("EXECUTE with a protected value")
+	a.out.Touches = true
+	a.out.Derived = catalog.Union(a.out.Derived, args.tags)
+	a.out.Outputs = nil
+	a.tags = catalog.Union(a.tags, args.tags)
 }
 
 func (a *analyzer) prepare(s *pg.PrepareStmt) {

@@ -210,6 +210,9 @@ func (a *analyzer) code(n *pg.Node) bool {
 		a.out.Kind = ""
 		return false
 	}
+	if a.out.Kind == KindSelect { // CALL of a procedure that is understood
+		return true
+	}
 	a.useAll(n, access.AccessDefine)
 	a.out.Effects = append(a.out.Effects, Effect{Kind: DDL, Alters: a.features[Extension].Name != ""})
 	return true
@@ -225,6 +228,9 @@ func (a *analyzer) anything() {
 
 func (a *analyzer) procedure(c *pg.CallStmt) {
 	a.out.ReturnsRows = true
+	if a.understoodProcedure(c.GetFunccall()) {
+		return
+	}
 	_ = a.funcCall(c.GetFunccall(), env{})
 	schema, name := funcName(c.GetFunccall())
 	if !a.vouched(schema, name) {

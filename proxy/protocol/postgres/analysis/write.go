@@ -35,6 +35,8 @@ func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *sou
 		a.feature(f, f)
 		fact.Features = append(fact.Features, a.features[f])
 	}
+	a.rewritten(kind, rv, target)
+	a.own = len(a.inner)
 	a.inner = append(a.inner, fact)
 	return target
 }

@@ -34,8 +34,8 @@ func compilePatterns(classifications []Classification) ([]*pattern, error) {
 	return patterns, nil
 }
 
-// classify puts the patterns' tags on the columns that they name. A schema
-// written with * means the owner's schemas, not the system's.
+// classify puts the patterns' tags on the columns that they name, or named before.
+// A schema written with * means the owner's schemas, not the system's.
 func (l *loader) classify(patterns []*pattern) error {
 	for _, oid := range l.order {
 		r := l.relations[oid]
@@ -53,6 +53,7 @@ func (l *loader) classify(patterns []*pattern) error {
 			l.unmatched = append(l.unmatched, p.text)
 		}
 	}
+	l.follow(patterns)
 	l.tagSamples()
 	return nil
 }
@@ -67,6 +68,7 @@ func (l *loader) apply(p *pattern, r *Relation) {
 	for i := range r.Columns {
 		if c := &r.Columns[i]; !c.Dropped && match(p.parts[2], c.Name) {
 			c.Tags = Union(c.Tags, p.tags)
+			l.mark(r, c, p)
 			p.hits++
 		}
 	}

@@ -23,26 +23,50 @@ const (
 
 var versions atomic.Uint64
 
-// Load reads the catalog over conn and puts the tags of the classifications on
+// Options are what a Snapshot is made of, besides the database.
+type Options struct {
+	Classifications []Classification
+	// Trusted names user functions ("schema.name") whose results carry nothing but
+	// their arguments, wherever a view calls them.
+	Trusted []string
+	// Previous is the snapshot of the same database that the new one takes the
+	// place of: a column that a classification named then and that has another name
+	// now stays tagged. nil = none.
+	Previous *Snapshot
+	// Views returns what each column of a view carries by its query, where that is
+	// certain; the snapshot is the one in the making, in which everything that the
+	// view is built on has its tags. It may only say less than the server's own
+	// attestation does. nil = the attestation alone counts.
+	Views func(query string, s *Snapshot, trusted []string) (columns [][]string, certain bool)
+}
+
+// Load is LoadWith classifications and trusted functions alone.
+func Load(ctx context.Context, conn *pgconn.PgConn, classifications []Classification, trusted ...string) (*Snapshot, error) {
+	return LoadWith(ctx, conn, Options{Classifications: classifications, Trusted: trusted})
+}
+
+// LoadWith reads the catalog over conn and puts the tags of the classifications on
 // its columns, on the columns of inheriting and inherited tables, on generated
-// columns and through views. trusted names user functions ("schema.name") whose
-// results carry nothing but their arguments, wherever a view calls them.
+// columns, on columns of composite types, and through views.
 //
 // conn must belong to the proxy alone and be idle: Load leaves search_path empty
 // on it, so that text which the server makes of definitions is fully qualified.
 // After an error the connection should be closed.
-func Load(ctx context.Context, conn *pgconn.PgConn, classifications []Classification, trusted ...string) (*Snapshot, error) {
-	patterns, err := compilePatterns(classifications)
+func LoadWith(ctx context.Context, conn *pgconn.PgConn, options Options) (*Snapshot, error) {
+	patterns, err := compilePatterns(options.Classifications)
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}}
-	for _, name := range trusted {
+	l := &loader{
+		ctx: ctx, conn: conn, relations: map[uint32]*Relation{}, trusted: map[string]bool{}, harmless: map[uint32]bool{},
+		marks: map[attribute][]string{}, previous: options.Previous, options: options,
+	}
+	for _, name := range options.Trusted {
 		name, _, _ = strings.Cut(name, "(")
 		l.trusted[name] = true
 	}
 	for _, step := range []func() error{
-		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames,
+		l.begin, l.readSchemas, l.readRelations, l.readColumns, l.readTypes, l.readNames, l.readRoutines, l.readHooks, l.readCasts,
 		func() error { return l.classify(patterns) },
 		l.spreadOverTables, l.spreadOverViews, l.spreadOverToast, l.end,
 	} {
@@ -51,7 +75,7 @@ func Load(ctx context.Context, conn *pgconn.PgConn, classifications []Classifica
 		}
 	}
 	s := New(versions.Add(1), l.finish())
-	s.Unmatched = l.unmatched
+	s.Unmatched, s.marks, s.database = l.unmatched, l.marks, l.database
 	return s, nil
 }
 
@@ -65,8 +89,14 @@ type loader struct {
 	toast     map[uint32]uint32 // TOAST relation -> its table
 	trusted   map[string]bool   // functions that views may call, "schema.name"
 	pure      []string          // of listed extensions, harmless
+	harmless  map[uint32]bool   // the same, functions by their OID
 	allTags   []string
 	unmatched []string
+	marks     map[attribute][]string // the patterns that name a column
+	previous  *Snapshot
+	database  string // its OID
+	options   Options
+	viewOrder []uint32 // views, those that others are built on first
 }
 
 func (l *loader) begin() error {
@@ -80,6 +110,13 @@ func (l *loader) begin() error {
 	}
 	err := l.read(querySearchPath, maxRows, func(row []string) error {
 		l.content.SearchPath = append(l.content.SearchPath, row[0])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = l.read(queryDatabase, 1, func(row []string) error {
+		l.database = row[0]
 		return nil
 	})
 	if err != nil {
@@ -168,13 +205,14 @@ var pureExtensions = set([]string{
 
 func (l *loader) readNames() error {
 	c, foreign := &l.content, map[string]bool{}
-	collect := func(names *[]string, harmless func(row []string) bool) func(row []string) error {
+	collect := func(names *[]string, note func(row []string, harmless bool), harmless func(row []string) bool) func(row []string) error {
 		return func(row []string) error {
 			name := row[1] + "." + row[0]
 			switch {
 			case row[2] != "" && harmless(row):
 				c.Extended = append(c.Extended, row[0])
 				l.pure = append(l.pure, name)
+				note(row, true)
 				return nil
 			case row[2] == "pg_stat_statements": // its view is tagged by column
 				l.pure = append(l.pure, name)
@@ -182,6 +220,7 @@ func (l *loader) readNames() error {
 				foreign[name] = true
 			}
 			*names = append(*names, row[0])
+			note(row, false)
 			if row[3] == "t" {
 				c.FieldFunctions = append(c.FieldFunctions, row[0])
 			}
@@ -191,11 +230,22 @@ func (l *loader) readNames() error {
 	// Function by function: a later version of an extension may bring one that
 	// nobody has looked at.
 	listed := func(row []string) bool { return functions.Extension(row[2], row[0]).Harmless() }
-	if err := l.read(queryFunctions, maxRows, collect(&c.Functions, listed)); err != nil {
+	note := func(row []string, harmless bool) {
+		var n numbers
+		l.harmless[n.oid(row[4])] = harmless
+	}
+	if err := l.read(queryFunctions, maxRows, collect(&c.Functions, note, listed)); err != nil {
 		return err
 	}
 	ownOrPure := func(row []string) bool { return pureExtensions[row[2]] || row[4] == "t" }
-	if err := l.read(queryOperators, maxRows, collect(&c.Operators, ownOrPure)); err != nil {
+	c.OperatorRoutines = map[string][]uint32{}
+	note = func(row []string, harmless bool) {
+		var n numbers
+		if oid := n.oid(row[5]); !harmless {
+			c.OperatorRoutines[row[0]] = append(c.OperatorRoutines[row[0]], oid)
+		}
+	}
+	if err := l.read(queryOperators, maxRows, collect(&c.Operators, note, ownOrPure)); err != nil {
 		return err
 	}
 	for _, name := range l.pure {
@@ -207,6 +257,7 @@ func (l *loader) readNames() error {
 }
 
 func (l *loader) finish() Content {
+	l.content.Relations = nil
 	for _, oid := range l.order {
 		l.content.Relations = append(l.content.Relations, *l.relations[oid])
 	}

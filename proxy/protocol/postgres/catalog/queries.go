@@ -22,6 +22,8 @@ FROM pg_catalog.pg_settings WHERE name = 'search_path' AND source = 'client'`
 
 	queryIsolate = `SET search_path = ''; SET standard_conforming_strings = on`
 
+	queryDatabase = `SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()`
+
 	querySchemas = `SELECT nspname FROM pg_catalog.pg_namespace`
 
 	queryRelations = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid
@@ -47,7 +49,7 @@ LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid ORDER BY t.oid`
 	// they are in. The fourth column: callable with one argument, and so also as
 	// "(value).name".
 	queryFunctions = `SELECT p.proname, n.nspname, COALESCE(e.extname, ''),
-p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1, false
+p.pronargs - p.pronargdefaults <= 1 AND p.pronargs >= 1, p.oid
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
   AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
@@ -55,7 +57,8 @@ LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema')`
 
 	// The fifth column: an operator on a type of its own.
-	queryOperators = `SELECT o.oprname, n.nspname, COALESCE(e.extname, ''), false, o.oprleft >= 16384 OR o.oprright >= 16384
+	queryOperators = `SELECT o.oprname, n.nspname, COALESCE(e.extname, ''), false, o.oprleft >= 16384 OR o.oprright >= 16384,
+o.oprcode::pg_catalog.oid
 FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND d.objid = o.oid
   AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass

@@ -97,6 +97,19 @@ type Content struct {
 	Extended []string
 	// Server is the major version of the server; 0 = not known.
 	Server int
+	// Routines are the functions behind Functions and FieldFunctions; one without
+	// an entry here is code that nobody can read.
+	Routines []Routine
+	Triggers []Trigger
+	Rules    []Rule
+	// Runs are routines that run when a relation, by its OID, is written; TypeRuns
+	// those that check values of a domain; Casts those of casts to a type;
+	// OperatorRoutines those behind Operators.
+	Runs, TypeRuns   map[uint32][]uint32
+	Casts            map[uint32][]uint32
+	OperatorRoutines map[string][]uint32
+	// Parents are the relations that a relation inherits from or is a partition of.
+	Parents map[uint32][]uint32
 }
 
 type attribute struct {
@@ -128,6 +141,19 @@ type Snapshot struct {
 	operators map[string]bool
 	extended  map[string]bool
 	real      *Snapshot // of an Untagged one
+
+	routines         map[string][]*Routine
+	routine          map[uint32]*Routine
+	triggers         map[uint32][]Trigger
+	rules            map[uint32][]Rule
+	runs, typeRuns   map[uint32][]uint32
+	casts            map[uint32][]uint32
+	operatorRoutines map[string][]uint32
+	children         map[uint32][]uint32
+
+	marks    map[attribute][]string // the patterns that named a column, see follow
+	database string
+	memo     *memo
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from
@@ -135,6 +161,7 @@ type Snapshot struct {
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
 		Version: version, Server: content.Server, SearchPath: slices.Clone(content.SearchPath),
+		memo:      &memo{},
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),
 		types:     make(map[uint32]Type, len(content.Types)),
@@ -151,6 +178,7 @@ func New(version uint64, content Content) *Snapshot {
 		s.types[t.OID] = t
 		s.typed[t.Name] = append(s.typed[t.Name], t.OID)
 	}
+	s.addRoutines(&content)
 	return s
 }
 

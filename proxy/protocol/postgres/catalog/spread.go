@@ -10,14 +10,18 @@ type source struct {
 }
 
 // spreadOverTables carries tags along inheritance in both directions, by column
-// name, and into generated columns, until nothing changes. Both directions: a
+// name, into generated columns, and into columns of composite types, until nothing
+// changes. Both directions: a
 // parent shows its children's rows, and a child's tags must not be lost by
 // reading the parent's rows through it.
 func (l *loader) spreadOverTables() error {
 	var links []link
+	l.content.Parents = map[uint32][]uint32{}
 	err := l.read(queryInherits, maxRows, func(row []string) error {
 		var n numbers
-		links = append(links, link{n.oid(row[0]), n.oid(row[1])})
+		k := link{n.oid(row[0]), n.oid(row[1])}
+		links = append(links, k)
+		l.content.Parents[k.child] = append(l.content.Parents[k.child], k.parent)
 		return n.err
 	})
 	if err != nil {
@@ -32,6 +36,10 @@ func (l *loader) spreadOverTables() error {
 	if err != nil {
 		return err
 	}
+	types := make(map[uint32]Type, len(l.content.Types))
+	for _, t := range l.content.Types {
+		types[t.OID] = t
+	}
 	for changed := true; changed; {
 		changed = false
 		for _, k := range links {
@@ -44,8 +52,58 @@ func (l *loader) spreadOverTables() error {
 		for _, s := range sources {
 			changed = l.spreadGenerated(s) || changed
 		}
+		changed = l.spreadComposites(types) || changed
 	}
 	return nil
+}
+
+// maxTypeDepth bounds how many arrays, domains and ranges are looked through.
+const maxTypeDepth = 16
+
+// spreadComposites tags the columns that hold whole rows of something tagged: of a
+// type that is a tagged relation's row, or an array or a domain of it.
+func (l *loader) spreadComposites(types map[uint32]Type) (changed bool) {
+	for _, oid := range l.order {
+		r := l.relations[oid]
+		for i := range r.Columns {
+			c := &r.Columns[i]
+			if c.Dropped || c.TypeOID < firstUserOID {
+				continue
+			}
+			of := l.relations[rowRelation(types, c.TypeOID)]
+			if of == nil {
+				continue
+			}
+			if tags := columnTags(of, 0); !Contains(c.Tags, tags) {
+				c.Tags = Union(c.Tags, tags)
+				changed = true
+			}
+		}
+	}
+	return changed
+}
+
+// firstUserOID: objects below it were made by initdb (FirstNormalObjectId).
+const firstUserOID = 16384
+
+// rowRelation is the relation whose rows a type holds, or 0.
+func rowRelation(types map[uint32]Type, oid uint32) uint32 {
+	for range maxTypeDepth {
+		t := types[oid]
+		switch {
+		case t.Relation != 0:
+			return t.Relation
+		case t.Base != 0:
+			oid = t.Base
+		case t.Elem != 0:
+			oid = t.Elem
+		case t.Sub != 0:
+			oid = t.Sub
+		default:
+			return 0
+		}
+	}
+	return 0
 }
 
 func spread(from, to *Relation) (changed bool) {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,6 +33,12 @@ func (l *loader) spreadOverViews() error {
 	if err != nil || len(l.allTags) == 0 {
 		return err
 	}
+	own := map[attribute][]string{} // the tags of a view's own columns, by patterns
+	for oid := range views {
+		for _, c := range l.relations[oid].Columns {
+			own[attribute{oid, c.Num}] = c.Tags
+		}
+	}
 	for _, oid := range l.order {
 		if views[oid] != nil {
 			if err := l.resolveView(oid, views); err != nil {
@@ -39,7 +46,69 @@ func (l *loader) spreadOverViews() error {
 			}
 		}
 	}
+	if l.options.Views == nil {
+		return nil
+	}
+	return l.narrowViews(views, own)
+}
+
+// narrowViews asks Options.Views about each view with tags, those that it is built
+// on first. An answer counts where it lies within what the server's attestation
+// allows; elsewhere both count. A materialized view that calls functions holds what
+// they returned when it was filled, whatever they do now.
+func (l *loader) narrowViews(views map[uint32]*view, own map[attribute][]string) error {
+	s := New(0, l.finish())
+	for _, oid := range l.viewOrder {
+		r, v := l.relations[oid], views[oid]
+		if len(columnTags(r, 0)) == 0 || r.Kind == 'm' && v.calls() {
+			continue
+		}
+		text, err := l.viewText(oid)
+		if err != nil {
+			return err
+		}
+		columns, certain := l.options.Views(text, s, l.options.Trusted)
+		if !certain || len(columns) != len(r.Columns) {
+			continue
+		}
+		for i := range r.Columns {
+			c := &r.Columns[i]
+			if Contains(c.Tags, columns[i]) {
+				c.Tags = Union(own[attribute{oid, c.Num}], columns[i])
+			} else {
+				c.Tags = Union(c.Tags, columns[i])
+			}
+		}
+		s.retag(r)
+	}
 	return nil
+}
+
+// calls reports whether a view calls functions of users.
+func (v *view) calls() bool {
+	for _, u := range v.uses {
+		if u.function != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// retag gives a relation of a snapshot that nobody else has yet other tags.
+func (s *Snapshot) retag(r *Relation) {
+	known := s.relations[r.OID]
+	known.Columns, known.Tags = slices.Clone(r.Columns), nil
+	for _, c := range r.Columns {
+		delete(s.tags, attribute{r.OID, c.Num})
+		if len(c.Tags) > 0 {
+			s.tags[attribute{r.OID, c.Num}] = c.Tags
+			known.Tags = Union(known.Tags, c.Tags)
+		}
+	}
+	delete(s.tags, attribute{r.OID, 0})
+	if len(known.Tags) > 0 {
+		s.tags[attribute{r.OID, 0}] = known.Tags
+	}
 }
 
 func (l *loader) readViews() (map[uint32]*view, error) {
@@ -82,7 +151,10 @@ func (l *loader) resolveView(oid uint32, views map[uint32]*view) error {
 		return nil
 	}
 	v.open = true
-	defer func() { v.open, v.done = false, true }()
+	defer func() {
+		v.open, v.done = false, true
+		l.viewOrder = append(l.viewOrder, oid)
+	}()
 	for _, u := range v.uses {
 		if err := l.resolveView(u.relation, views); err != nil {
 			return err
@@ -154,12 +226,16 @@ func (l *loader) attest(r *Relation, carried []string) error {
 // wholeUnion is what a view that nothing is known of may carry.
 func (l *loader) wholeUnion(carried []string) []string { return Union(carried, l.allTags) }
 
-func (l *loader) describeView(oid uint32) ([]pgconn.FieldDescription, error) {
-	var text string
-	err := l.read(queryViewText, 1, func(row []string) error {
+func (l *loader) viewText(oid uint32) (text string, err error) {
+	err = l.read(queryViewText, 1, func(row []string) error {
 		text = row[0]
 		return nil
 	}, strconv.FormatUint(uint64(oid), 10))
+	return text, err
+}
+
+func (l *loader) describeView(oid uint32) ([]pgconn.FieldDescription, error) {
+	text, err := l.viewText(oid)
 	if err != nil {
 		return nil, err
 	}
