@@ -34,7 +34,7 @@ type strategy struct {
 	KeepLast   int    `json:"keepLast,omitempty"`
 	TruncateTo string `json:"truncateTo,omitempty"`
 	Mode       string `json:"mode,omitempty"` // "Source", or empty for Result
-	Rule       string `json:"rule"` // "namespace/policy masks[1]"
+	Rule       string `json:"rule"`           // "namespace/policy masks[1]"
 }
 
 // compileMasks pools the masks of the policies: the most specific pattern first,

@@ -176,7 +176,8 @@ func bodyPath(r *catalog.Routine, value string) []string {
 	return path
 }
 
-// inBody makes an analyzer for one statement of a body.
+// inBody makes an analyzer for one statement of a body, which sees real values even
+// where the client's own statement sees masks.
 func (a *analyzer) inBody(b *body) *analyzer {
 	return &analyzer{cat: a.cat.Real(), trusted: a.trusted, session: a.session, library: a.shared(), body: b}
 }

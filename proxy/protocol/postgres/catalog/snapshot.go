@@ -143,6 +143,7 @@ type Snapshot struct {
 	fields    map[string]bool
 	operators map[string]bool
 	extended  map[string]bool
+	real      *Snapshot // of an Untagged one
 
 	routines         map[string][]*Routine
 	routine          map[uint32]*Routine
@@ -156,16 +157,15 @@ type Snapshot struct {
 	marks    map[attribute][]string // the patterns that named a column, see follow
 	database string
 	acquired []Acquired
-	memo     *memo     // never nil, of New
-	real     *Snapshot // of an Untagged one
+	memo     *memo // never nil, of New
 }
 
 // New builds a Snapshot from its content; Tags of a Relation are computed from
 // its columns.
 func New(version uint64, content Content) *Snapshot {
 	s := &Snapshot{
-		memo:    &memo{},
 		Version: version, Server: content.Server, SearchPath: slices.Clone(content.SearchPath),
+		memo:      &memo{},
 		relations: make(map[uint32]*Relation, len(content.Relations)),
 		named:     make(map[string][]*Relation, len(content.Relations)),
 		types:     make(map[uint32]Type, len(content.Types)),

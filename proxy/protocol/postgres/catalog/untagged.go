@@ -12,6 +12,7 @@ func (s *Snapshot) Untagged(strip func(tags []string) bool) *Snapshot {
 	out := *s
 	out.memo = &memo{} // what was computed of s need not be true of it
 	out.real = s.Real()
+	out.memo = &memo{} // what was computed of s need not be true of it
 	out.relations, out.named, out.tags = maps.Clone(s.relations), make(map[string][]*Relation, len(s.named)), maps.Clone(s.tags)
 	for oid, r := range s.relations {
 		if len(r.Tags) > 0 {
