@@ -340,7 +340,14 @@ func (a *analyzer) declassifies(call *pg.FuncCall, name string, e env) bool {
 	if a.cat.UserFunction(name) || functions.Builtin(name) != functions.Declassify {
 		return false
 	}
-	return call.GetAggStar() || len(call.GetArgs()) == 1 && isColumn(call.GetArgs()[0]) && !a.flowOf(call.GetArgs()[0], e).part
+	if call.GetAggStar() || len(call.GetArgs()) != 1 || !isColumn(call.GetArgs()[0]) {
+		return call.GetAggStar()
+	}
+	if !a.flowOf(call.GetArgs()[0], e).part {
+		return true
+	}
+	_, isRow := a.rowNamed(call.GetArgs()[0].GetColumnRef(), e)
+	return isRow && name == "count" // a row counts, whatever is in it
 }
 
 // isField reports whether a call may be "column(row)".

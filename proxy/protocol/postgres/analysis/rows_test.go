@@ -52,6 +52,7 @@ func TestEachColumnCarriesItsOwnAndNoMore(t *testing.T) {
 		`SELECT count(*) OVER v AS a, count(*) OVER w AS b, count(*) OVER (w ROWS 1 PRECEDING) AS c FROM customers WINDOW v AS (PARTITION BY name), w AS (PARTITION BY ssn)`: "a b! c!",
 		`SELECT count(*) OVER x AS a FROM customers WINDOW w AS (PARTITION BY ssn), x AS (w ORDER BY id)`:                                                                    "a!",
 		`SELECT count(x) AS a, count(y) AS b FROM (SELECT CASE WHEN ssn = 'x' THEN 1 END AS x, ssn AS y FROM customers) u`:                                                   "a! b",
+		`SELECT count(u) AS a, num_nulls(u) AS b FROM (SELECT nullif(ssn, 'x') AS x FROM customers) u`:                                                                       "a b!",
 		`SELECT x IS NULL AS a, y IS NULL AS b FROM (SELECT nullif(ssn, 'x') AS x, ssn AS y FROM customers) u`:                                                               "a! b",
 		`SELECT grouping(ssn), count(*) FROM customers GROUP BY ROLLUP (ssn)`:                                                                                                "grouping count",
 		`WITH RECURSIVE r(a, b) AS (SELECT id, ssn FROM customers UNION ALL SELECT r.* FROM r) SELECT * FROM r`:                                                              "a b!",
