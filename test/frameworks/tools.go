@@ -51,7 +51,7 @@ func answerOf(t tool, cmd *exec.Cmd) (step, error) {
 }
 
 // describes are psql's ways of describing what is in a database: the largest catalog queries that any tool sends.
-var describes = strings.Fields(`\d \d+ \dS \da \dA \dAc \dAf \dAo \dAp \db+ \dc \dC \dd \dD \dD+ \ddp \dE \des+ \det+ \deu \dew+ \df
+var describes = strings.Fields(`\d \d+ \dS \da \dA \dAc \dAf \dAo \dAp \db+ \dc \dC \dd \dD \dD+ \ddp \dE \des+ \det+ \dew+ \df
 	\df+ \dfa \dfn \dft \dF \dF+ \dFd+ \dFp+ \dFt+ \dg \dg+ \di \di+ \dl \dL+ \dm \dm+ \dn \dn+ \do \dO \dp \dP \dP+ \drds \dRp+ \dRs \ds
 	\ds+ \dt \dt+ \dT \dT+ \dTS \du \du+ \dv \dv+ \dx \dx+ \dX \dy \l \z`)
 
