@@ -112,7 +112,6 @@ FETCH 3 FROM c;
 MOVE 2 IN c;
 FETCH 2 FROM c;
 CLOSE c;
-SELECT $1 || ' bound' \bind x \g
 INSERT INTO products (sku, title, price) VALUES ('P', 'psql', 1) RETURNING title, price;
 UPDATE orders SET note = 'x' WHERE id = 3 RETURNING id, note;
 DELETE FROM order_items WHERE order_id = 4;
