@@ -78,6 +78,10 @@ fuzz: need-cc ## run every fuzz target for FUZZTIME each (default 10m), one afte
 conformance: need-cc need-postgres ## run other people's PostgreSQL test suites direct and through Tidewaiter
 	$(GO) run ./test/conformance $(ARGS)
 
+.PHONY: frameworks
+frameworks: need-cc need-postgres ## play working days of frameworks and tools direct and through a masking Tidewaiter; see docs/frameworks.md
+	$(GO) run ./test/frameworks $(ARGS)
+
 .PHONY: redteam
 redteam: need-cc need-postgres ## attack a proxy with a corpus in every dress and judge what its client received; see docs/redteam.md
 	$(GO) run ./test/redteam $(ARGS)

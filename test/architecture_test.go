@@ -209,6 +209,10 @@ var rules = []rule{
 		why: "other people's suites see the proxy as a client does",
 	},
 	{
+		packages: "test/frameworks", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
+		why: "other people's suites see the proxy as a client does",
+	},
+	{
 		packages: "test/corpus", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "the judge believes only what the client received and what the server logged",
 	},

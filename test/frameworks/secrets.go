@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -56,19 +57,39 @@ func asMasked(direct, through any) bool {
 	return direct == through
 }
 
-// leaking are pieces of tagged values in every form that a client might receive: as they are, reversed, as hex, as base64, a number
-// in binary format (groups of base 10000, the last of them 2500).
-var leaking = regexp.MustCompile(`9\d\d-45-6\d\d\d|(?i:@canary|sk_canary|\dcanary)|yranac|(?i:63616e617279)|Y2FuYXJ5|NhbmFye|jYW5hcn|41111111\d|777\d{4}\.\d|(?s:\x03\x09..\x09\xc4)`)
+// leaking are pieces of tagged values in every form of text that a client might receive: as they are, reversed, as hex, as base64.
+var leaking = regexp.MustCompile(`9\d\d-45-6\d\d\d|(?i:@canary|sk_canary|\dcanary)|yranac|(?i:63616e617279)|Y2FuYXJ5|NhbmFye|jYW5hcn|41111111\d|777\d{4}\.\d`)
 
 // leaksIn lists what gives tagged values away in what a client received, at most a handful.
 func leaksIn(received [][]byte) []string {
 	const enough = 5
 	var found []string
-	for i, bytes := range received {
-		for _, at := range leaking.FindAllIndex(bytes, enough) {
-			from, to := max(0, at[0]-40), min(len(bytes), at[1]+40)
-			found = append(found, fmt.Sprintf("connection %d, byte %d: %q", i+1, at[0], bytes[from:to]))
+	for i, all := range received {
+		places := leaking.FindAllIndex(all, enough)
+		if at := binaryAmount(all); at >= 0 {
+			places = append(places, []int{at, at + amountSize})
+		}
+		for _, at := range places {
+			from, to := max(0, at[0]-40), min(len(all), at[1]+40)
+			found = append(found, fmt.Sprintf("connection %d, byte %d: %q", i+1, at[0], all[from:to]))
 		}
 	}
 	return found[:min(len(found), enough)]
+}
+
+// amountSize is the length of an amount's digits in binary format: groups of base 10000, 777 first and 2500 last.
+const amountSize = 6
+
+// binaryAmount finds an amount in binary format; -1 if there is none.
+func binaryAmount(all []byte) int {
+	for at := 0; ; at++ {
+		next := bytes.Index(all[at:], []byte("\x03\x09"))
+		if next < 0 {
+			return -1
+		}
+		at += next
+		if bytes.HasPrefix(all[min(at+4, len(all)):], []byte("\x09\xc4")) {
+			return at
+		}
+	}
 }

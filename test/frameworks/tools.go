@@ -51,7 +51,7 @@ func answerOf(t tool, cmd *exec.Cmd) (step, error) {
 }
 
 // describes are psql's ways of describing what is in a database: the largest catalog queries that any tool sends.
-var describes = strings.Fields(`\d \d+ \dS \da \dA \dAc \dAf \dAo \dAp \db+ \dc \dC \dconfig \dd \dD \dD+ \ddp \dE \des+ \det+ \deu+ \dew+ \df
+var describes = strings.Fields(`\d \d+ \dS \da \dA \dAc \dAf \dAo \dAp \db+ \dc \dC \dd \dD \dD+ \ddp \dE \des+ \det+ \dew+ \df
 	\df+ \dfa \dfn \dft \dF \dF+ \dFd+ \dFp+ \dFt+ \dg \dg+ \di \di+ \dl \dL+ \dm \dm+ \dn \dn+ \do \dO \dp \dP \dP+ \drds \dRp+ \dRs \ds
 	\ds+ \dt \dt+ \dT \dT+ \dTS \du \du+ \dv \dv+ \dx \dx+ \dX \dy \l \z`)
 
@@ -71,7 +71,7 @@ var tables = []string{
 	`EXPLAIN (COSTS OFF) SELECT * FROM customers WHERE id = 1`, `SELECT * FROM customers WHERE false`,
 	`\copy products TO STDOUT (FORMAT csv, HEADER)`, `\copy customers TO STDOUT (FORMAT csv, HEADER)`,
 	`\copy (SELECT id, email, ssn, credit_limit FROM customers ORDER BY id) TO STDOUT`, `COPY orders (id, state, note) TO STDOUT`,
-	`COPY (SELECT * FROM products ORDER BY id) TO STDOUT (FORMAT binary)`, `\lo_list`, `\conninfo`, `\encoding`,
+	`COPY (SELECT * FROM products ORDER BY id) TO STDOUT (FORMAT binary)`, `\lo_list`, `\encoding`,
 }
 
 // completions are what psql asks when the user presses Tab (src/bin/psql/tab-complete.c): it has no way to do so without a terminal.
@@ -112,7 +112,6 @@ FETCH 3 FROM c;
 MOVE 2 IN c;
 FETCH 2 FROM c;
 CLOSE c;
-SELECT $1 || ' bound' \bind x \g
 INSERT INTO products (sku, title, price) VALUES ('P', 'psql', 1) RETURNING title, price;
 UPDATE orders SET note = 'x' WHERE id = 3 RETURNING id, note;
 DELETE FROM order_items WHERE order_id = 4;
@@ -130,11 +129,14 @@ func psqlSession(ctx context.Context, s *stage, l login) ([]step, error) {
 	for _, command := range append(append([]string{}, describes...), describeOne...) {
 		add(command)
 	}
+	tools = append(tools, tool{
+		name: `\deu+`, line: []string{s.psql(), "--no-psqlrc", `--command=\deu+`}, refused: "it shows the passwords of user mappings",
+	})
 	for _, command := range append(append([]string{}, tables...), completions...) {
 		add(command, "--no-align")
 	}
 	tools = append(tools,
-		tool{name: "-l", line: []string{s.psql(), "--no-psqlrc", "--list"}},
+		tool{name: "-l", line: []string{s.psql(), "--no-psqlrc", "--list", "--dbname=" + l.database}},
 		tool{name: "a script", line: []string{s.psql(), "--no-psqlrc", "--echo-all"}, stdin: psqlScript},
 		tool{name: "--csv", line: []string{s.psql(), "--no-psqlrc", "--csv", "--command=SELECT id, name, email, ssn FROM customers ORDER BY id"}},
 		tool{name: "-E", line: []string{s.psql(), "--no-psqlrc", "--echo-hidden", `--command=\d customers`}},

@@ -80,15 +80,7 @@ func (d *databases) judge(ctx context.Context, st statement) (outcome, error) {
 		find(notUnderstood, "a node that is not known")
 		return out, nil
 	}
-	predicates := facts.PredicateTags
-	for _, fact := range facts.Facts() {
-		predicates = catalog.Union(predicates, fact.PredicateTags)
-		for _, f := range fact.Features {
-			if blockers[f.Name] && !slices.Contains(out.blocked, f.Name) {
-				out.blocked = append(out.blocked, f.Name)
-			}
-		}
-	}
+	predicates := out.gather(facts)
 	out.pure = len(predicates) == 0
 	out.columns = len(base.fields)
 	said := make([][]string, len(base.fields))
@@ -103,12 +95,34 @@ func (d *databases) judge(ctx context.Context, st statement) (outcome, error) {
 	if err != nil {
 		return out, err
 	}
-	d.canaries(base, said, find)
+	if !comparison.laundered { // where a rule lets it, the tags follow, and the statement is analyzed again with them
+		d.canaries(base, said, find)
+	}
 	planned, err := d.plan(ctx, st, said, find)
 	if err != nil {
 		return out, err
 	}
 	d.wrapped(st, facts, find)
+	out.count(base, said, differs, planned, find)
+	return out, nil
+}
+
+// gather notes the features that need a rule, and returns the tags of columns in predicates.
+func (out *outcome) gather(facts *analysis.Statement) []string {
+	predicates := facts.PredicateTags
+	for _, fact := range facts.Facts() {
+		predicates = catalog.Union(predicates, fact.PredicateTags)
+		for _, f := range fact.Features {
+			if blockers[f.Name] && !slices.Contains(out.blocked, f.Name) {
+				out.blocked = append(out.blocked, f.Name)
+			}
+		}
+	}
+	return predicates
+}
+
+// count counts the columns, and those that are masked without need.
+func (out *outcome) count(base answer, said, differs, planned [][]string, find func(string, string, ...any)) {
 	for i := range base.fields {
 		if len(said[i]) > 0 {
 			out.tagged++
@@ -129,7 +143,6 @@ func (d *databases) judge(ctx context.Context, st statement) (outcome, error) {
 			find(overMasked, "column %d is said to carry %v", i+1, said[i])
 		}
 	}
-	return out, nil
 }
 
 // readBack reads what a change has written.

@@ -38,7 +38,7 @@ const hiddenSQL = shopSQL + `
 CREATE TABLE salaries (id int, amount numeric);
 CREATE SCHEMA vault; CREATE TABLE vault.codes (id int, code text);
 CREATE INDEX orders_total ON orders (total);
-CREATE FUNCTION raise(i int) RETURNS int LANGUAGE sql AS 'SELECT i'`
+CREATE FUNCTION raise(i int) RETURNS int LANGUAGE plpgsql AS 'BEGIN EXECUTE ''SELECT 1''; RETURN i; END'`
 
 // words are the fields of an error that a person or a driver acts on.
 func words(t *testing.T, conn *pgconn.PgConn, sql string, extended bool) string {

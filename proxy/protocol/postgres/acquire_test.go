@@ -160,7 +160,8 @@ func TestAWriteWaitsForStatementsThatWereDecidedBefore(t *testing.T) {
 		return p.server.Exec(context.Background(), p.db, `DO $$ BEGIN ASSERT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'select pg_sleep(1.5)%' AND wait_event = 'PgSleep'); END $$`) == nil
 	})
 	shown(t, writer, "insert into notes select id, ssn, 'fine' from customers")
-	if got := <-read; strings.Contains(got, "078-05") || !strings.Contains(got, "FINE") {
+	// What the reader's first statement shows was decided by tags that are no more: it is dropped, unless its rows were there before.
+	if got := <-read; strings.Contains(got, "078-05") || !strings.Contains(got, "FINE") && !strings.Contains(got, "40001") {
 		t.Errorf("the reader got %q", got)
 	}
 }

@@ -73,7 +73,7 @@ func writes(s *analysis.Statement, schema, name string) bool {
 // facts are, and each relation of the names that it uses. Both are asked, since
 // names may have meant something else for a moment in between; a relation that the
 // statement uses stays as it is while it runs, and one that has gone does not come
-// back under its old number. One that is rewritten is another text after any change.
+// back under its old number. One that is rewritten must be the same text.
 func (e *Engine) sameFacts(ctx context.Context, s *session.Session, check *core.Check, now *catalog.Snapshot) bool {
 	if !core.Unmoved(check.Statements, check.Catalog, now) {
 		return false
@@ -82,7 +82,7 @@ func (e *Engine) sameFacts(ctx context.Context, s *session.Session, check *core.
 		return true
 	}
 	result, _, err := e.facts.analyze(check.Text, &check.Session, now, e.plan(now, e.masksOf(ctx, s, now)), e.analysisOptions(nil))
-	if err != nil || result.Runs != "" || len(result.Statements) != len(check.Statements) {
+	if err != nil || !check.Sent(result.Runs) || len(result.Statements) != len(check.Statements) {
 		return false
 	}
 	for i := range result.Statements {

@@ -32,11 +32,16 @@ type Check struct {
 	Text       string
 	Session    analysis.State
 	Statements []analysis.Statement
+	sent       Digest
 }
+
+// Sent reports whether what went upstream is the text given; empty: the client's own.
+func (c *Check) Sent(text string) bool { return c.sent == digest(text) }
 
 // judged is by what a statement was judged.
 type judged struct {
 	text    string
+	sent    Digest // of what went upstream in its place; zero: text itself
 	session analysis.State
 	catalog *catalog.Snapshot
 }
@@ -55,7 +60,10 @@ var definitionsChanged = &wire.Error{
 // judgedBy returns by what a question was judged; without the text where the facts
 // are those of names.
 func (c *Conn) judgedBy(a *Ask) judged {
-	j := judged{session: a.Session, catalog: c.catalog}
+	j := judged{session: a.Session, catalog: c.catalog, sent: a.sent}
+	if len(a.May) == 1 {
+		j.sent = a.May[0].sent
+	}
 	if len(a.used.prepared)+len(a.used.cursors) == 0 && len(a.May) < 2 {
 		j.text = a.Text
 	}
@@ -116,7 +124,7 @@ func (c *Conn) mustCheck(kind byte) bool {
 		exact = !steady
 	}
 	j := a.judged
-	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts}
+	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent}
 	return true
 }
 

@@ -370,34 +370,3 @@ func noStatement(name string) *wire.Error {
 func noPortal(name string) *wire.Error {
 	return &wire.Error{Severity: "ERROR", Code: "34000", Message: "portal \"" + name + "\" does not exist"}
 }
-
-// bindEnd registers the portal that a Bind made.
-func (c *Conn) bindEnd() error {
-	b := c.bind
-	c.bind = nil
-	if b.step == bindNames {
-		return broken("invalid Bind message")
-	}
-	if c.skipping { // an error has come while it was on its way: the server skips it
-		return nil
-	}
-	name, statement := b.target()
-	a := &answer{owed: owedBind}
-	of := c.names.statement(statement)
-	a.stmts = merged(of)
-	if b.complete() {
-		c.names.clock++
-		p := &portal{
-			name: name, of: of, stmts: a.stmts, params: b.parameters, formats: b.results, bound: b.digest.Sum64(), written: b.written,
-			born: c.names.clock, catalog: c.catalog,
-		}
-		if old := c.names.portals[name]; old != nil {
-			old.end()
-		}
-		a.portal, a.stays = p, c.names.open(name) == nil // in a failed transaction it is there, and cannot run
-		a.undo, a.did = c.names.bind(p)
-	}
-	c.touch(a.stmts)
-	c.push(a)
-	return nil
-}
