@@ -262,7 +262,9 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 
 // Unmoved reports whether the names of statements stand for the same in both
 // catalogs: each relation that has one of them, in whatever schema, is the same one
-// with the same columns. What a user's function does is not known well enough.
+// with the same columns. Temporary ones are left out: nobody but their own session
+// sees them, and what a client makes of its own the core knows by itself. What a
+// user's function does is not known well enough.
 func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
 	if old == now {
 		return true
@@ -271,7 +273,7 @@ func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
 	for i := range stmts {
 		for _, fact := range stmts[i].Facts() {
 			for _, r := range fact.Resources {
-				if !slices.EqualFunc(old.Named(r.Name), now.Named(r.Name), same) {
+				if !slices.EqualFunc(permanent(old.Named(r.Name)), permanent(now.Named(r.Name)), same) {
 					return false
 				}
 			}
@@ -283,4 +285,13 @@ func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
 		}
 	}
 	return true
+}
+
+// permanent leaves temporary relations out.
+func permanent(relations []*catalog.Relation) []*catalog.Relation {
+	temporary := func(r *catalog.Relation) bool { return strings.HasPrefix(r.Schema, "pg_temp_") }
+	if !slices.ContainsFunc(relations, temporary) {
+		return relations
+	}
+	return slices.DeleteFunc(slices.Clone(relations), temporary)
 }
