@@ -147,6 +147,9 @@ func (l *loader) readRelations() error {
 	return l.read(queryRelations, maxRelations, func(row []string) error {
 		var n numbers
 		r := &Relation{OID: n.oid(row[0]), Schema: row[1], Name: row[2], Kind: n.char(row[3])}
+		for _, version := range row[5:] {
+			r.Version = mix(r.Version, n.parse(version, 64))
+		}
 		l.relations[r.OID] = r
 		l.order = append(l.order, r.OID)
 		if toast := n.oid(row[4]); toast != 0 {
@@ -155,6 +158,9 @@ func (l *loader) readRelations() error {
 		return n.err
 	})
 }
+
+// mix adds a row's version to those of a relation (FNV-1a, by words).
+func mix(versions uint64, version int64) uint64 { return (versions ^ uint64(version)) * 1099511628211 }
 
 func (l *loader) readColumns() error {
 	return l.read(queryColumns, maxColumns, func(row []string) error {
@@ -168,6 +174,7 @@ func (l *loader) readColumns() error {
 		}
 		if r := l.relations[n.oid(row[0])]; r != nil {
 			r.Columns = append(r.Columns, c)
+			r.Version = mix(r.Version, n.parse(row[6], 64))
 		}
 		return n.err
 	})

@@ -26,11 +26,14 @@ FROM pg_catalog.pg_settings WHERE name = 'search_path' AND source = 'client'`
 
 	querySchemas = `SELECT nspname FROM pg_catalog.pg_namespace`
 
-	queryRelations = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid
+	queryRelations = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid, c.xmin, COALESCE(w.version, 0), COALESCE(i.version, 0)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN (SELECT ev_class, max(xmin::pg_catalog.text::pg_catalog.int8) AS version FROM pg_catalog.pg_rewrite GROUP BY ev_class) w ON w.ev_class = c.oid
+LEFT JOIN (SELECT inhparent, max(xmin::pg_catalog.text::pg_catalog.int8) + pg_catalog.count(*) AS version FROM pg_catalog.pg_inherits GROUP BY inhparent) i
+  ON i.inhparent = c.oid
 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S', 't', 'c') ORDER BY c.oid`
 
-	queryColumns = `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attisdropped, a.attgenerated <> ''
+	queryColumns = `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attisdropped, a.attgenerated <> '', a.xmin
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE a.attnum > 0 AND c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S', 't', 'c') ORDER BY a.attrelid, a.attnum`
 

@@ -34,6 +34,9 @@ type Relation struct {
 	// Reads, of a view: it is built on something tagged, so that reading it can
 	// fail with a tagged value in the error, even where no column carries a tag.
 	Reads bool
+	// Version differs wherever the relation's definition was changed in between, also
+	// where it has been changed back. 0 = not known, of snapshots made by hand.
+	Version uint64
 }
 
 // Column returns the column of that name, or nil. Dropped columns have no name.

@@ -160,12 +160,25 @@ func (l *loader) resolveView(oid uint32, views map[uint32]*view) error {
 			return err
 		}
 	}
+	r.Version = mix(r.Version, l.versionsUnder(v))
 	carried, touches := l.carriedBy(v)
 	if !touches {
 		return nil
 	}
 	r.Reads = true
 	return l.attest(r, carried)
+}
+
+// versionsUnder is made of the versions of what a view is built on, in no order. They
+// are resolved before it.
+func (l *loader) versionsUnder(v *view) int64 {
+	var sum uint64
+	for _, u := range v.uses {
+		if r := l.relations[u.relation]; r != nil {
+			sum += mix(14695981039346656037, int64(r.Version))
+		}
+	}
+	return int64(sum)
 }
 
 // carriedBy returns the tags that a computed column of the view may carry, and
