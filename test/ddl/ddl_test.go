@@ -41,7 +41,7 @@ var changes = []change{
 	{"a view is replaced", `CREATE OR REPLACE VIEW app.shown AS SELECT id, ssn AS x FROM app.customers`, []string{viewed, viewed2}},
 	{"a view is made anew", `BEGIN; DROP VIEW app.shown CASCADE; CREATE VIEW app.shown AS SELECT id, ssn AS x FROM app.customers; COMMIT`, []string{viewed}},
 	{"a view appears", `CREATE VIEW app.fresh AS SELECT ssn AS x FROM app.customers`, []string{"SELECT x FROM fresh", "SELECT upper(x) FROM fresh"}},
-	{"a materialised view is refreshed", `BEGIN; CREATE OR REPLACE VIEW app.shown AS SELECT id, ssn AS x FROM app.customers; REFRESH MATERIALIZED VIEW app.kept; COMMIT`, []string{"SELECT x FROM kept", "SELECT upper(x) FROM kept"}},
+	{"a materialized view is refreshed", `BEGIN; CREATE OR REPLACE VIEW app.shown AS SELECT id, ssn AS x FROM app.customers; REFRESH MATERIALIZED VIEW app.kept; COMMIT`, []string{"SELECT x FROM kept", "SELECT upper(x) FROM kept"}},
 	{"a function is replaced", `CREATE OR REPLACE FUNCTION app.told(i int) RETURNS text LANGUAGE sql STABLE AS 'SELECT ssn FROM app.customers WHERE id = i'`, []string{"SELECT told(1)", "SELECT upper(told(1))"}},
 	{"a table in an earlier schema", `CREATE TABLE early.plain AS TABLE app.customers`, []string{plain, shouted, row, wrong2}},
 	{"an unprotected table before a protected one", `CREATE TABLE early.customers AS TABLE app.plain`, []string{"SELECT upper(ssn) FROM customers", "SELECT c::text FROM customers c", "SELECT ssn::int FROM customers"}},

@@ -163,11 +163,11 @@ func relay(to io.Writer, from io.Reader, look func([]byte) error) error {
 				return err
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
-				return nil // the other side is gone, which its own goroutine judges
+				return nil //nolint:nilerr // the other side is gone, which its own goroutine judges
 			}
 		}
 		if err != nil {
-			return nil // its end, or cut: the same here
+			return nil //nolint:nilerr // its end, or cut: the same here
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 type ShapeKind uint8
 
 const (
-	// ShapeOpaque: nobody knows; it may carry Tags anywhere.
+	// ShapeOpaque means that nobody knows; it may carry Tags anywhere.
 	ShapeOpaque ShapeKind = iota
 	// ShapeShown carries no tags.
 	ShapeShown

@@ -251,7 +251,7 @@ func (s *Snapshot) Triggers(relation uint32) []Trigger {
 // where it or one that inherits from it is written, besides those of triggers.
 func (s *Snapshot) Rules(relation uint32) []Rule { return s.rules[relation] }
 
-// Runs: see Rules. A routine that is not in the snapshot is a harmless one of a
+// Runs is what Rules says. A routine that is not in the snapshot is a harmless one of a
 // well-known extension.
 func (s *Snapshot) Runs(relation uint32) []uint32 {
 	if s == nil || len(s.runs) == 0 && len(s.typeRuns) == 0 {

@@ -179,7 +179,7 @@ public final class Session {
         r.next(); r.updateString("name", "updated"); r.updateRow(); r.refreshRow(); return List.of(r.getString("name"), r.getString("email"));
       }
     });
-    step("masks written back", WHOLE, () -> count("UPDATE customers SET name = ?, ssn = ? WHERE id = ?", "x", "*****", 3));
+    step("masks written back", WHOLE, () -> count("UPDATE customers SET name = ?, ssn = ? WHERE id = ?", "x", "*****", 7));
     step("upsert", () -> count("INSERT INTO products (sku, title, price) VALUES (?, ?, ?) ON CONFLICT (sku) DO UPDATE SET title = excluded.title", "J1", "k", new BigDecimal("2")));
     step("delete", () -> count("DELETE FROM products WHERE sku LIKE ?", "JB%"));
     step("a duplicate of a tagged value", () -> count("INSERT INTO customers (name, email) VALUES (?, ?)", "x", "user1@canary.example"));

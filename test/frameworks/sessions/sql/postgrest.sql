@@ -33,6 +33,7 @@ WITH pgrst_source AS (SELECT "public"."products"."id", "public"."products"."sku"
 -- step: GET /orders with items
 WITH pgrst_source AS (SELECT "public"."orders"."id", COALESCE("orders_items_1"."orders_items_1", '[]') AS "order_items" FROM "public"."orders" LEFT JOIN LATERAL (SELECT json_agg("orders_items_1")::jsonb AS "orders_items_1" FROM (SELECT "order_items_1"."line", "order_items_1"."amount" FROM "public"."order_items" AS "order_items_1" WHERE "order_items_1"."order_id" = "public"."orders"."id" ORDER BY "order_items_1"."line") AS "orders_items_1") AS "orders_items_1" ON TRUE ORDER BY "public"."orders"."id" LIMIT 3) SELECT pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT * FROM pgrst_source) _postgrest_t
 -- step: GET /customers with tagged columns
+-- masked: [["page_total","body"],[["3","\"*****\""]],"SELECT 1"]
 WITH pgrst_source AS (SELECT "public"."customers"."id", "public"."customers"."name", "public"."customers"."email" FROM "public"."customers" ORDER BY "public"."customers"."id" LIMIT 3) SELECT pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT * FROM pgrst_source) _postgrest_t
 -- step: GET /customers, untagged columns
 WITH pgrst_source AS (SELECT "public"."customers"."id", "public"."customers"."name" FROM "public"."customers" ORDER BY "public"."customers"."id" LIMIT 3) SELECT pg_catalog.count(_postgrest_t) AS page_total, coalesce(json_agg(_postgrest_t), '[]') AS body FROM (SELECT * FROM pgrst_source) _postgrest_t
