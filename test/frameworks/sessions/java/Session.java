@@ -175,8 +175,8 @@ public final class Session {
       }
     });
     step("updatable result of a tagged table", () -> {
-      try (Statement s = db.createStatement(ResultSet.TYPE_SCROLL_SENSITIVE, ResultSet.CONCUR_UPDATABLE); ResultSet r = s.executeQuery("SELECT id, name, email FROM customers WHERE id = 3")) {
-        r.next(); r.updateString("name", "updated"); r.updateRow(); r.refreshRow(); return List.of(r.getString("name"), r.getString("email"));
+      try (Statement s = db.createStatement(ResultSet.TYPE_SCROLL_SENSITIVE, ResultSet.CONCUR_UPDATABLE); ResultSet r = s.executeQuery("SELECT id, name, ssn FROM customers WHERE id = 3")) {
+        r.next(); r.updateString("name", "updated"); r.updateRow(); r.refreshRow(); return List.of(r.getString("name"), r.getString("ssn"));
       }
     });
     step("masks written back", WHOLE, () -> count("UPDATE customers SET name = ?, ssn = ? WHERE id = ?", "x", "*****", 7));
