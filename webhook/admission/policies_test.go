@@ -76,7 +76,12 @@ func TestWithoutTheOperatorTheAPIServerRefusesWhatReachesForTheProxy(t *testing.
 			pod := good.DeepCopy()
 			alter(pod)
 			err := c.client.Create(t.Context(), pod, client.DryRunAll)
-			if err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'tidewaiter-") || !strings.Contains(err.Error(), says) {
+			said := err != nil && strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'tidewaiter-")
+			// Two policies refuse this one, and the API server speaks for whichever it asks first.
+			if name == "not asked" && said && strings.Contains(err.Error(), "does nothing without") {
+				continue
+			}
+			if !said || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: %v\nwant %s", name, err, says)
 			}
 		}

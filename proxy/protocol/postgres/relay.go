@@ -225,9 +225,9 @@ func (r *relay) fromServer(ctx context.Context, p []byte) error {
 	err := r.core.FromServer(p)
 	for check := r.core.Check(); err == nil && check != nil; check = r.core.Check() {
 		r.mu.Unlock() // the client side goes on meanwhile
-		same := r.engine.unchanged(ctx, r.s, check)
+		same, nothing := r.engine.unchanged(ctx, r.s, check)
 		r.mu.Lock()
-		err = r.core.Checked(same)
+		err = r.core.Checked(same, nothing)
 	}
 	cancel := r.core.WantsCancel()
 	r.changed.Broadcast()

@@ -18,17 +18,19 @@ import (
 // table with protected columns becomes an heir or a partition of one without.
 const recently = 100 * time.Millisecond
 
-// unchanged answers a check of the core. Whatever fails counts as a change.
-func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.Check) bool {
+// unchanged answers a check of the core: whether the statement means the same, and whether nothing has changed at all. Whatever
+// fails counts as a change.
+func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.Check) (same, nothing bool) {
 	within := recently
 	if check.Exact {
 		within = 0
 	}
 	now, err := e.catalog.within(ctx, s, within)
 	if err != nil {
-		return false
+		return false, false
 	}
-	return now == check.Catalog || e.sameFacts(ctx, s, check, now)
+	nothing = now == check.Catalog
+	return nothing || e.sameFacts(ctx, s, check, now), nothing
 }
 
 // copies reports whether a statement is about to write values of columns elsewhere,

@@ -26,8 +26,12 @@ FROM pg_catalog.pg_settings WHERE name = 'search_path' AND source = 'client'`
 
 	querySchemas = `SELECT nspname FROM pg_catalog.pg_namespace`
 
-	queryRelations = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid, c.xmin, COALESCE(w.version, 0), COALESCE(i.version, 0)
+	// A relation that is renamed or moved has its row type renamed and moved with it. Its own row has a new version after a
+	// TRUNCATE or GRANT as well, which change nothing of what is read here.
+	queryRelations = `SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid,
+  COALESCE(t.xmin::pg_catalog.text::pg_catalog.int8, 0), COALESCE(w.version, 0), COALESCE(i.version, 0)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
 LEFT JOIN (SELECT ev_class, max(xmin::pg_catalog.text::pg_catalog.int8) AS version FROM pg_catalog.pg_rewrite GROUP BY ev_class) w ON w.ev_class = c.oid
 LEFT JOIN (SELECT inhparent, max(xmin::pg_catalog.text::pg_catalog.int8) + pg_catalog.count(*) AS version FROM pg_catalog.pg_inherits GROUP BY inhparent) i
   ON i.inhparent = c.oid

@@ -73,8 +73,10 @@ func (c *Conn) judgedBy(a *Ask) judged {
 // Check returns what the server side waits for, or nil.
 func (c *Conn) Check() *Check { return c.check }
 
-// Checked is the driver's answer to Check.
-func (c *Conn) Checked(same bool) error {
+// Checked is the driver's answer to Check: the statement means what it meant, and
+// nothing at all has changed since. Others may mean something else where only the
+// first is so.
+func (c *Conn) Checked(same, nothing bool) error {
 	a, exact := c.owe.head(), c.check.Exact
 	c.check = nil
 	if same {
@@ -82,7 +84,7 @@ func (c *Conn) Checked(same bool) error {
 		if a.portal != nil {
 			a.portal.checked = true
 		}
-		if exact {
+		if exact && nothing {
 			c.settle(a.judged.catalog)
 		}
 	} else {

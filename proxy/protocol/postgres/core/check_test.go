@@ -70,7 +70,7 @@ func TestRowsWaitUntilTheDefinitionsAreKnownToBeTheSame(t *testing.T) {
 		if got := kinds(r.c.ToClient); check == nil || !check.Exact || got != "T" {
 			t.Fatalf("%s: the client saw %q, and the question is %+v", name, got, check)
 		}
-		if err := r.c.Checked(same); err != nil {
+		if err := r.c.Checked(same, same); err != nil {
 			t.Fatal(err)
 		}
 		want := map[bool]string{true: "TDCZ", false: "TEZ"}[same]
@@ -91,7 +91,7 @@ func TestAnErrorThatCouldQuoteAValueWaitsToo(t *testing.T) {
 	if err := r.c.FromServer(join(failure, wire.ReadyForQuery(nil, 'I'))); err != nil || r.c.Check() == nil || len(r.c.ToClient) > 0 {
 		t.Fatalf("%v, %q", err, r.c.ToClient)
 	}
-	if err := r.c.Checked(false); err != nil {
+	if err := r.c.Checked(false, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := kinds(r.c.ToClient); got != "EZ" || bytes.Contains(r.c.ToClient, []byte("secret")) {
@@ -171,7 +171,7 @@ func TestAStatementPreparedBeforeAShadowCountsAsWhatItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.c.Check() != nil {
-		if err := r.c.Checked(true); err != nil {
+		if err := r.c.Checked(true, true); err != nil {
 			t.Fatal(err)
 		}
 	}
