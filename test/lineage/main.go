@@ -75,6 +75,11 @@ func lineage(ctx context.Context, o options, w io.Writer) (*report, error) {
 	r := &report{byKind: map[string][]finding{}, byBlocker: map[string]int{}, byConstruct: map[string]int{}}
 	began := time.Now()
 	for i := o.first; i < o.first+o.n && err == nil && ctx.Err() == nil; i++ {
+		if r.made%100 == 0 {
+			if err = d.clean(ctx); err != nil {
+				break
+			}
+		}
 		st := newMaker(o.seed, i).statement(i)
 		var out outcome
 		if out, err = d.judge(ctx, st); err == nil {
