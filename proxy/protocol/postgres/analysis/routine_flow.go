@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
 
 // plainVariables of PL/pgSQL say what happened, not with which values.
@@ -152,6 +154,11 @@ func (a *analyzer) take(b *body, step parsedStep, f *routineFacts) bool {
 		a.resultOf(b.routine, s, f)
 	case stepMessage:
 		f.touches = f.touches || all.protected()
+		if all.protected() { // to the client it goes redacted; the server's log has it in full
+			f.features = append(f.features, access.Feature{
+				Name: Laundering, Construct: "RAISE with a protected value in " + b.routine.Name + "()", Effect: effects[Laundering],
+			})
+		}
 	case stepReturn:
 		if b.row != nil && isRow(step.node) {
 			break // the row as the trigger got it, and what was assigned to it: see scriptResult

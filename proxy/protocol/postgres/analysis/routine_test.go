@@ -172,7 +172,7 @@ func TestPLpgSQLIsReadByItsStatements(t *testing.T) {
 		{"CASE", `BEGIN CASE a WHEN 1, 2 THEN RETURN 'x'; ELSE NULL; END CASE; WHILE a < 3 LOOP a := a + 1; END LOOP; LOOP EXIT; END LOOP; RETURN CASE WHEN a > 1 THEN 'y' END; END`, `Select f[]`},
 		{"dynamic SQL", `BEGIN EXECUTE 'SELECT 1'; RETURN 1; END`, `Select +UnknownFunction f[email ssn] touches`},
 		{"dynamic SQL in a loop", `DECLARE r record; BEGIN FOR r IN EXECUTE 'SELECT 1' LOOP END LOOP; RETURN 1; END`, `Select +UnknownFunction f[email ssn] touches`},
-		{"RAISE", `BEGIN RAISE NOTICE 'ssn %, %', (SELECT ssn FROM customers WHERE id = a), a USING HINT = 'x', ERRCODE := '22000'; RETURN 1; END`, `Select f[] touches`},
+		{"RAISE", `BEGIN RAISE NOTICE 'ssn %, %', (SELECT ssn FROM customers WHERE id = a), a USING HINT = 'x', ERRCODE := '22000'; RETURN 1; END`, `Select +Laundering f[] touches`},
 		{"RAISE after a look", `DECLARE v text; BEGIN SELECT ssn INTO v FROM customers WHERE id = a; IF v LIKE '1%' THEN RAISE EXCEPTION 'no'; END IF; RETURN 1; END`, `Select f[ssn] where[ssn] touches`},
 		{"the text of an error", `BEGIN PERFORM ssn::int FROM customers WHERE id = a; RETURN 1; EXCEPTION WHEN invalid_text_representation OR SQLSTATE '22000' THEN RETURN SQLERRM; END`, `Select f[email ssn] touches`},
 		{"a write", `BEGIN UPDATE orders SET note = 'x' WHERE id = a; DELETE FROM log WHERE who = a; RETURN 1; END`, `Select Delete:public.log Update:public.orders f[]`},
