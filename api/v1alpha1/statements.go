@@ -95,7 +95,8 @@ const (
 	// FeatureServerControl acts on the server or on others' sessions: pg_terminate_backend, pg_reload_conf, ALTER
 	// SYSTEM, CHECKPOINT.
 	FeatureServerControl StatementClass = "ServerControl"
-	// FeatureSideEffect calls a function that writes: setval and others; nextval is not counted.
+	// FeatureSideEffect calls a function that writes. nextval is not counted, and setval of a sequence named in the text is an
+	// Update of it.
 	FeatureSideEffect StatementClass = "SideEffect"
 	// FeatureUnsafeSetting sets a setting that is not known to be harmless.
 	FeatureUnsafeSetting StatementClass = "UnsafeSetting"

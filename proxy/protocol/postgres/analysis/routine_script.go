@@ -182,20 +182,8 @@ func (r *scriptReader) mentioned(start int) []string {
 }
 
 func (r *scriptReader) ifStatement() error {
-	for first := true; first || r.word("elsif", "elseif"); first = false {
-		r.at++
-		if err := r.expression(stepCondition, nil, "then"); err != nil {
-			return err
-		}
-		r.at++
-		if err := r.statements(); err != nil {
-			return err
-		}
-	}
-	if r.accept("else") {
-		if err := r.statements(); err != nil {
-			return err
-		}
+	if err := r.arms("if", "elsif", "elseif"); err != nil {
+		return err
 	}
 	return r.expect("end", "if", ";")
 }
@@ -207,7 +195,17 @@ func (r *scriptReader) caseStatement() error {
 			return err
 		}
 	}
-	for r.accept("when") {
+	if err := r.arms("when"); err != nil {
+		return err
+	}
+	return r.expect("end", "case", ";")
+}
+
+// arms reads the arms of IF and CASE: behind each of the words a condition, THEN and
+// statements; and ELSE.
+func (r *scriptReader) arms(words ...string) error {
+	for r.word(words...) {
+		r.at++
 		if err := r.expression(stepCondition, nil, "then"); err != nil {
 			return err
 		}
@@ -217,11 +215,9 @@ func (r *scriptReader) caseStatement() error {
 		}
 	}
 	if r.accept("else") {
-		if err := r.statements(); err != nil {
-			return err
-		}
+		return r.statements()
 	}
-	return r.expect("end", "case", ";")
+	return nil
 }
 
 func (r *scriptReader) returns() error {

@@ -264,9 +264,9 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 
 // Unmoved reports whether the names of statements stand for the same in both
 // catalogs: each relation that has one of them, in whatever schema, is the same one
-// with the same columns, and was never another in between. Temporary ones are left out: nobody but their own session
-// sees them, and what a client makes of its own the core knows by itself. What a
-// user's function does is not known well enough.
+// with the same columns, and was never another in between. Temporary ones are left
+// out: nobody but their own session sees them, and what a client makes of its own
+// the core knows by itself. What a user's function does is not known well enough.
 func Unmoved(stmts []analysis.Statement, old, now *catalog.Snapshot) bool {
 	if old == now {
 		return true
