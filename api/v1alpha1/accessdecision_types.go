@@ -6,13 +6,15 @@ import (
 
 // AccessDecisionSpec is one person's answer to an AccessRequest. Nobody can change it; another answer is another object.
 //
+// +kubebuilder:validation:XValidation:rule="self.decision != 'BreakGlass' || (has(self.reason) && size(self.reason) > 0)",message="breaking the glass needs a reason: set spec.reason"
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an AccessDecision's spec cannot be changed: create another one"
 type AccessDecisionSpec struct {
 	// requestRef names the AccessRequest in the same namespace.
 	// +required
 	RequestRef AccessRequestReference `json:"requestRef"`
 
-	// decision is Approve or Deny.
+	// decision is Approve, Deny, or BreakGlass, which approves alone where the rule allows that, and needs a reason. A Deny
+	// after the approval revokes what was granted.
 	// +required
 	Decision DecisionKind `json:"decision"`
 
@@ -20,6 +22,12 @@ type AccessDecisionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+
+	// policies whose verb approve the decider needs: those of the request's rules. Admission sets it, and checks the verb.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=9
+	Policies []ObjectName `json:"policies,omitempty"`
 
 	// decidedBy is who created this object. Admission sets it; what a client writes here is overwritten.
 	// +optional
@@ -42,17 +50,19 @@ type AccessRequestReference struct {
 	Digest Digest `json:"digest,omitempty"`
 }
 
-// DecisionKind is Approve or Deny. Treat a value that is not listed as Deny.
+// DecisionKind is Approve, Deny or BreakGlass. Treat a value that is not listed as Deny.
 //
-// +kubebuilder:validation:Enum=Approve;Deny
+// +kubebuilder:validation:Enum=Approve;Deny;BreakGlass
 type DecisionKind string
 
 // The decisions.
 const (
 	// DecisionApprove lets it happen, if whoever decides may approve.
 	DecisionApprove DecisionKind = "Approve"
-	// DecisionDeny ends the request.
+	// DecisionDeny ends the request, and what it has granted.
 	DecisionDeny DecisionKind = "Deny"
+	// DecisionBreakGlass lets it happen at once, by one person, in an emergency.
+	DecisionBreakGlass DecisionKind = "BreakGlass"
 )
 
 // Decider is who decided, as the API server authenticated them.
@@ -83,7 +93,7 @@ type Decider struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.requestRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.decision`
 // +kubebuilder:printcolumn:name="Request",type=string,JSONPath=`.spec.requestRef.name`,description="What is answered."
-// +kubebuilder:printcolumn:name="Decision",type=string,JSONPath=`.spec.decision`,description="Approve or Deny."
+// +kubebuilder:printcolumn:name="Decision",type=string,JSONPath=`.spec.decision`,description="Approve, Deny or BreakGlass."
 // +kubebuilder:printcolumn:name="By",type=string,JSONPath=`.spec.decidedBy.username`,description="Who decided."
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.spec.reason`,description="Their words."
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -24,6 +24,12 @@ type AccessRequestSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	Rule string `json:"rule"`
 
+	// otherRules ask for the approval as well. Whoever approves needs the verb approve on the policies of all of them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	OtherRules []RuleReference `json:"otherRules,omitempty"`
+
 	// requester is the workload that waits.
 	// +required
 	Requester Requester `json:"requester"`
@@ -40,10 +46,34 @@ type AccessRequestSpec struct {
 	// +required
 	ExpiresAt metav1.Time `json:"expiresAt"`
 
-	// reason in the requester's own words.
+	// reason in the requester's own words, such as "ticket OPS-7".
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+
+	// summary of what is asked for, such as "COPY orders TO STDOUT" or "Update on public.orders for 1h". Admission sets it
+	// for access ahead of time.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Summary string `json:"summary,omitempty"`
+
+	// createdBy is who created this object. Admission sets it; what a client writes here is overwritten. Nobody approves
+	// what they have asked for themselves.
+	// +optional
+	CreatedBy *Decider `json:"createdBy,omitempty"`
+}
+
+// RuleReference names a rule of an AccessPolicy in the same namespace.
+type RuleReference struct {
+	// policy that has the rule.
+	// +required
+	Policy ObjectName `json:"policy"`
+
+	// rule of the policy.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Rule string `json:"rule"`
 }
 
 // Requester is who asks.
@@ -90,10 +120,45 @@ type HeldStatement struct {
 	// +kubebuilder:validation:MaxLength=8192
 	Text string `json:"text"`
 
-	// summary such as "COPY orders TO STDOUT".
+	// hold is the wait in the sidecar that this request is for. Where a sidecar asks again after a lost stream, it is the
+	// same.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Hold string `json:"hold"`
+
+	// inTransaction says that locks may be held while this waits.
 	// +optional
-	// +kubebuilder:validation:MaxLength=256
-	Summary string `json:"summary,omitempty"`
+	InTransaction bool `json:"inTransaction,omitempty"`
+
+	// estimatedRows is how many rows the database's planner expects, where it was asked.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	EstimatedRows *int64 `json:"estimatedRows,omitempty"`
+
+	// exceeded is the limit that the statement has reached, where it is that what the approval is about: the statement
+	// has begun, and rows have gone to the client.
+	// +optional
+	Exceeded *ExceededLimit `json:"exceeded,omitempty"`
+}
+
+// ExceededLimit is a limit of a rule that was reached in the middle of a result.
+type ExceededLimit struct {
+	// limit as the policy's field is called, such as rowsPerHour.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Limit string `json:"limit"`
+
+	// rows of this statement that have gone to the client.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Rows int64 `json:"rows"`
+
+	// bytes of this statement's result that have gone to the client.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes"`
 }
 
 // Digest is a SHA-256 in hex.
@@ -127,7 +192,7 @@ type RequestedAccess struct {
 	Duration metav1.Duration `json:"duration"`
 }
 
-// AccessRequestStatus is what became of the request. Conditions: Approved, Denied, Expired, Withdrawn.
+// AccessRequestStatus is what became of the request. Conditions: Approved, Denied, Expired, Withdrawn, Revoked, BrokenGlass.
 type AccessRequestStatus struct {
 	// conditions of the AccessRequest.
 	// +optional
@@ -139,11 +204,57 @@ type AccessRequestStatus struct {
 	// state as kubectl get shows it.
 	// +optional
 	State AccessRequestState `json:"state,omitempty"`
+
+	// decisions that were taken into account, the oldest first, and those that were refused, each with why.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Decisions []WeighedDecision `json:"decisions,omitempty"`
+
+	// missing says what the request still needs, such as "1 of 2 approvals" or "somebody of group security".
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Missing string `json:"missing,omitempty"`
+
+	// grantedAt is when the last approval that was needed came.
+	// +optional
+	GrantedAt *metav1.Time `json:"grantedAt,omitempty"`
+
+	// grantedUntil is when what was granted ends, where it is for a time.
+	// +optional
+	GrantedUntil *metav1.Time `json:"grantedUntil,omitempty"`
+
+	// closedAt is when the request was decided, or void; it is removed some time after.
+	// +optional
+	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
+}
+
+// WeighedDecision is an AccessDecision and what it counted for.
+type WeighedDecision struct {
+	// name of the AccessDecision.
+	// +required
+	Name ObjectName `json:"name"`
+
+	// decision that it is.
+	// +required
+	Decision DecisionKind `json:"decision"`
+
+	// by is the user name of who decided.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by"`
+
+	// refused says why it counted for nothing; empty: it counted.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Refused string `json:"refused,omitempty"`
 }
 
 // AccessRequestState sums the conditions up. Treat a value that is not listed as Denied.
 //
-// +kubebuilder:validation:Enum=Pending;Approved;Denied;Expired;Withdrawn
+// +kubebuilder:validation:Enum=Pending;Approved;Denied;Expired;Withdrawn;Revoked
 type AccessRequestState string
 
 // States of an AccessRequest.
@@ -154,10 +265,12 @@ const (
 	RequestApproved AccessRequestState = "Approved"
 	// RequestDenied was denied by somebody who may.
 	RequestDenied AccessRequestState = "Denied"
-	// RequestExpired got no answer in time.
+	// RequestExpired got no answer in time, or what was granted for a time has ended.
 	RequestExpired AccessRequestState = "Expired"
 	// RequestWithdrawn means that whoever waited is gone.
 	RequestWithdrawn AccessRequestState = "Withdrawn"
+	// RequestRevoked was approved, and somebody who may has denied it since.
+	RequestRevoked AccessRequestState = "Revoked"
 )
 
 // AccessRequest asks people for an approval. It lives with the data's owner.
@@ -170,9 +283,12 @@ const (
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Requester",type=string,JSONPath=`.spec.requester.serviceAccount`,description="Who waits."
 // +kubebuilder:printcolumn:name="Rule",type=string,JSONPath=`.spec.rule`,description="The rule that asks."
-// +kubebuilder:printcolumn:name="What",type=string,JSONPath=`.spec.statement.summary`,description="What is asked for."
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Pending, Approved, Denied, Expired or Withdrawn."
+// +kubebuilder:printcolumn:name="What",type=string,JSONPath=`.spec.summary`,description="What is asked for."
+// +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.spec.statement.estimatedRows`,description="Rows that the database expects."
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Pending, Approved, Denied, Expired, Withdrawn or Revoked."
+// +kubebuilder:printcolumn:name="Missing",type=string,JSONPath=`.status.missing`,priority=1,description="What it still needs."
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`,description="When it is void."
+// +kubebuilder:printcolumn:name="Until",type=string,JSONPath=`.status.grantedUntil`,priority=1,description="When what was granted ends."
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type AccessRequest struct {
 	metav1.TypeMeta `json:",inline"`

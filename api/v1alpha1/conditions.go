@@ -24,6 +24,10 @@ const (
 	ConditionExpired = "Expired"
 	// ConditionWithdrawn says that whoever waited for an AccessRequest is gone.
 	ConditionWithdrawn = "Withdrawn"
+	// ConditionRevoked says that what an AccessRequest had granted was taken back.
+	ConditionRevoked = "Revoked"
+	// ConditionBrokenGlass says that one person has answered an AccessRequest alone, in an emergency.
+	ConditionBrokenGlass = "BrokenGlass"
 )
 
 // Reasons. One name is shared by condition, event, metric label and log line.

@@ -88,6 +88,68 @@ func (TLSMode) EnumDescriptor() ([]byte, []int) {
 	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{0}
 }
 
+// ApprovalOutcome is how people answered. A value that is not known is no approval.
+type ApprovalOutcome int32
+
+const (
+	// APPROVAL_OUTCOME_UNSPECIFIED is no approval.
+	ApprovalOutcome_APPROVAL_OUTCOME_UNSPECIFIED ApprovalOutcome = 0
+	ApprovalOutcome_APPROVAL_OUTCOME_APPROVED    ApprovalOutcome = 1
+	ApprovalOutcome_APPROVAL_OUTCOME_DENIED      ApprovalOutcome = 2
+	ApprovalOutcome_APPROVAL_OUTCOME_EXPIRED     ApprovalOutcome = 3
+	// APPROVAL_OUTCOME_WITHDRAWN: the request was taken away, such as by deleting it.
+	ApprovalOutcome_APPROVAL_OUTCOME_WITHDRAWN ApprovalOutcome = 4
+	// APPROVAL_OUTCOME_REFUSED: nobody was asked; reason says why.
+	ApprovalOutcome_APPROVAL_OUTCOME_REFUSED ApprovalOutcome = 5
+)
+
+// Enum value maps for ApprovalOutcome.
+var (
+	ApprovalOutcome_name = map[int32]string{
+		0: "APPROVAL_OUTCOME_UNSPECIFIED",
+		1: "APPROVAL_OUTCOME_APPROVED",
+		2: "APPROVAL_OUTCOME_DENIED",
+		3: "APPROVAL_OUTCOME_EXPIRED",
+		4: "APPROVAL_OUTCOME_WITHDRAWN",
+		5: "APPROVAL_OUTCOME_REFUSED",
+	}
+	ApprovalOutcome_value = map[string]int32{
+		"APPROVAL_OUTCOME_UNSPECIFIED": 0,
+		"APPROVAL_OUTCOME_APPROVED":    1,
+		"APPROVAL_OUTCOME_DENIED":      2,
+		"APPROVAL_OUTCOME_EXPIRED":     3,
+		"APPROVAL_OUTCOME_WITHDRAWN":   4,
+		"APPROVAL_OUTCOME_REFUSED":     5,
+	}
+)
+
+func (x ApprovalOutcome) Enum() *ApprovalOutcome {
+	p := new(ApprovalOutcome)
+	*p = x
+	return p
+}
+
+func (x ApprovalOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ApprovalOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_v1alpha1_sidecar_proto_enumTypes[1].Descriptor()
+}
+
+func (ApprovalOutcome) Type() protoreflect.EnumType {
+	return &file_v1alpha1_sidecar_proto_enumTypes[1]
+}
+
+func (x ApprovalOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ApprovalOutcome.Descriptor instead.
+func (ApprovalOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{1}
+}
+
 // ConnectRequest is what the sidecar says.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -98,6 +160,9 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Nack
 	//	*ConnectRequest_Report
 	//	*ConnectRequest_Recording
+	//	*ConnectRequest_Approval
+	//	*ConnectRequest_Withdrawal
+	//	*ConnectRequest_Budget
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -185,6 +250,33 @@ func (x *ConnectRequest) GetRecording() *RecordingChunk {
 	return nil
 }
 
+func (x *ConnectRequest) GetApproval() *ApprovalRequest {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Approval); ok {
+			return x.Approval
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetWithdrawal() *ApprovalWithdrawal {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Withdrawal); ok {
+			return x.Withdrawal
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetBudget() *BudgetRequest {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Budget); ok {
+			return x.Budget
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -209,6 +301,18 @@ type ConnectRequest_Recording struct {
 	Recording *RecordingChunk `protobuf:"bytes,5,opt,name=recording,proto3,oneof"`
 }
 
+type ConnectRequest_Approval struct {
+	Approval *ApprovalRequest `protobuf:"bytes,6,opt,name=approval,proto3,oneof"`
+}
+
+type ConnectRequest_Withdrawal struct {
+	Withdrawal *ApprovalWithdrawal `protobuf:"bytes,7,opt,name=withdrawal,proto3,oneof"`
+}
+
+type ConnectRequest_Budget struct {
+	Budget *BudgetRequest `protobuf:"bytes,8,opt,name=budget,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Ack) isConnectRequest_Message() {}
@@ -219,6 +323,12 @@ func (*ConnectRequest_Report) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Recording) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Approval) isConnectRequest_Message() {}
+
+func (*ConnectRequest_Withdrawal) isConnectRequest_Message() {}
+
+func (*ConnectRequest_Budget) isConnectRequest_Message() {}
+
 // ConnectResponse is what the operator says.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -228,6 +338,10 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Lease
 	//	*ConnectResponse_Revocation
 	//	*ConnectResponse_Recording
+	//	*ConnectResponse_Pending
+	//	*ConnectResponse_Answer
+	//	*ConnectResponse_GrantEnd
+	//	*ConnectResponse_Budget
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -306,6 +420,42 @@ func (x *ConnectResponse) GetRecording() *RecordingAck {
 	return nil
 }
 
+func (x *ConnectResponse) GetPending() *ApprovalPending {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Pending); ok {
+			return x.Pending
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetAnswer() *ApprovalAnswer {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetGrantEnd() *GrantEnd {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_GrantEnd); ok {
+			return x.GrantEnd
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetBudget() *BudgetAnswer {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Budget); ok {
+			return x.Budget
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -326,6 +476,22 @@ type ConnectResponse_Recording struct {
 	Recording *RecordingAck `protobuf:"bytes,4,opt,name=recording,proto3,oneof"`
 }
 
+type ConnectResponse_Pending struct {
+	Pending *ApprovalPending `protobuf:"bytes,5,opt,name=pending,proto3,oneof"`
+}
+
+type ConnectResponse_Answer struct {
+	Answer *ApprovalAnswer `protobuf:"bytes,6,opt,name=answer,proto3,oneof"`
+}
+
+type ConnectResponse_GrantEnd struct {
+	GrantEnd *GrantEnd `protobuf:"bytes,7,opt,name=grant_end,json=grantEnd,proto3,oneof"`
+}
+
+type ConnectResponse_Budget struct {
+	Budget *BudgetAnswer `protobuf:"bytes,8,opt,name=budget,proto3,oneof"`
+}
+
 func (*ConnectResponse_Snapshot) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Lease) isConnectResponse_Message() {}
@@ -333,6 +499,14 @@ func (*ConnectResponse_Lease) isConnectResponse_Message() {}
 func (*ConnectResponse_Revocation) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Recording) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Pending) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Answer) isConnectResponse_Message() {}
+
+func (*ConnectResponse_GrantEnd) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Budget) isConnectResponse_Message() {}
 
 // Hello opens the stream.
 type Hello struct {
@@ -1612,25 +1786,967 @@ func (x *RecordingAck) GetRejected() string {
 	return ""
 }
 
+// ApprovalRequest asks people for an operation that is held. A sidecar sends it again, with the same hold, over a new stream:
+// it is then answered as if the first stream had never ended.
+type ApprovalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// hold identifies the wait: 32 digits of lower-case hex, random.
+	Hold string `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// data_source is "namespace/name".
+	DataSource string `protobuf:"bytes,2,opt,name=data_source,json=dataSource,proto3" json:"data_source,omitempty"`
+	// rules that ask, the one that is named to the client first. 1 to 9. What they ask for (who approves, for how long) the
+	// operator reads in its own AccessPolicies.
+	Rules []*RuleReference `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	// session of the proxy, as recordings name it.
+	Session string `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
+	// digest is the SHA-256 of the statement's text, parameters_digest that of its parameters, empty without any.
+	Digest           []byte `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	ParametersDigest []byte `protobuf:"bytes,6,opt,name=parameters_digest,json=parametersDigest,proto3" json:"parameters_digest,omitempty"`
+	// text of the statement with constants taken out, at most 8 KiB; summary is a few words.
+	Text    string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	Summary string `protobuf:"bytes,8,opt,name=summary,proto3" json:"summary,omitempty"`
+	// statements are what is asked for, as policy sees it: an access that was approved ahead of time covers it by them.
+	Statements []*HeldStatement `protobuf:"bytes,9,rep,name=statements,proto3" json:"statements,omitempty"`
+	// shape is equal for statements that are alike: a grant for a session or a time is for the like of what was approved.
+	Shape         []byte `protobuf:"bytes,10,opt,name=shape,proto3" json:"shape,omitempty"`
+	InTransaction bool   `protobuf:"varint,11,opt,name=in_transaction,json=inTransaction,proto3" json:"in_transaction,omitempty"`
+	// refuse says that the client does not wait: it will come again with the same statement.
+	Refuse bool `protobuf:"varint,12,opt,name=refuse,proto3" json:"refuse,omitempty"`
+	// estimated_rows is what the database's planner expects; unset if it was not asked.
+	EstimatedRows *int64 `protobuf:"varint,13,opt,name=estimated_rows,json=estimatedRows,proto3,oneof" json:"estimated_rows,omitempty"`
+	// exceeded is the limit that was reached in the middle of a result, if it is that.
+	Exceeded *ExceededLimit `protobuf:"bytes,14,opt,name=exceeded,proto3" json:"exceeded,omitempty"`
+	// process of the client, where it is known.
+	Process string `protobuf:"bytes,15,opt,name=process,proto3" json:"process,omitempty"`
+	// waited_seconds is how long it has waited already.
+	WaitedSeconds uint32 `protobuf:"varint,16,opt,name=waited_seconds,json=waitedSeconds,proto3" json:"waited_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalRequest) Reset() {
+	*x = ApprovalRequest{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalRequest) ProtoMessage() {}
+
+func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalRequest.ProtoReflect.Descriptor instead.
+func (*ApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ApprovalRequest) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetDataSource() string {
+	if x != nil {
+		return x.DataSource
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetRules() []*RuleReference {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetParametersDigest() []byte {
+	if x != nil {
+		return x.ParametersDigest
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetStatements() []*HeldStatement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetShape() []byte {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetInTransaction() bool {
+	if x != nil {
+		return x.InTransaction
+	}
+	return false
+}
+
+func (x *ApprovalRequest) GetRefuse() bool {
+	if x != nil {
+		return x.Refuse
+	}
+	return false
+}
+
+func (x *ApprovalRequest) GetEstimatedRows() int64 {
+	if x != nil && x.EstimatedRows != nil {
+		return *x.EstimatedRows
+	}
+	return 0
+}
+
+func (x *ApprovalRequest) GetExceeded() *ExceededLimit {
+	if x != nil {
+		return x.Exceeded
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetWaitedSeconds() uint32 {
+	if x != nil {
+		return x.WaitedSeconds
+	}
+	return 0
+}
+
+// RuleReference is a rule of a policy.
+type RuleReference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// policy is "namespace/name".
+	Policy        string `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Rule          string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleReference) Reset() {
+	*x = RuleReference{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleReference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleReference) ProtoMessage() {}
+
+func (x *RuleReference) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleReference.ProtoReflect.Descriptor instead.
+func (*RuleReference) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RuleReference) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *RuleReference) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+// HeldStatement is what policy sees of a statement, as far as an approval ahead of time is about it.
+type HeldStatement struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Features []string               `protobuf:"bytes,2,rep,name=features,proto3" json:"features,omitempty"`
+	// tables are "schema.name".
+	Tables        []string `protobuf:"bytes,3,rep,name=tables,proto3" json:"tables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldStatement) Reset() {
+	*x = HeldStatement{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldStatement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldStatement) ProtoMessage() {}
+
+func (x *HeldStatement) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldStatement.ProtoReflect.Descriptor instead.
+func (*HeldStatement) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *HeldStatement) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HeldStatement) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *HeldStatement) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+// ExceededLimit is a limit that was reached in the middle of a result.
+type ExceededLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// limit as the policy's field is called, such as rowsPerHour.
+	Limit string `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// rows and bytes of the statement that have gone to the client.
+	Rows          int64 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
+	Bytes         int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExceededLimit) Reset() {
+	*x = ExceededLimit{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExceededLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExceededLimit) ProtoMessage() {}
+
+func (x *ExceededLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExceededLimit.ProtoReflect.Descriptor instead.
+func (*ExceededLimit) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ExceededLimit) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *ExceededLimit) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ExceededLimit) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// ApprovalPending says that people are asked now, or that the request waits for its turn.
+type ApprovalPending struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hold  string                 `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// name of the AccessRequest, in the data source's namespace; empty while the request waits for its turn because the pod
+	// has as many open requests as it may.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// expires_at is when it is void.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalPending) Reset() {
+	*x = ApprovalPending{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalPending) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalPending) ProtoMessage() {}
+
+func (x *ApprovalPending) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalPending.ProtoReflect.Descriptor instead.
+func (*ApprovalPending) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ApprovalPending) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ApprovalPending) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApprovalPending) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// ApprovalAnswer ends a hold.
+type ApprovalAnswer struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Hold    string                 `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Outcome ApprovalOutcome        `protobuf:"varint,3,opt,name=outcome,proto3,enum=tidewaiter.sidecar.v1alpha1.ApprovalOutcome" json:"outcome,omitempty"`
+	// by is who decided, reason their words, or why there is no answer. They are shown to the client.
+	By     []string `protobuf:"bytes,4,rep,name=by,proto3" json:"by,omitempty"`
+	Reason string   `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// grant is what the approval is good for beyond this statement, if for anything.
+	Grant         *Grant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalAnswer) Reset() {
+	*x = ApprovalAnswer{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalAnswer) ProtoMessage() {}
+
+func (x *ApprovalAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalAnswer.ProtoReflect.Descriptor instead.
+func (*ApprovalAnswer) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ApprovalAnswer) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ApprovalAnswer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApprovalAnswer) GetOutcome() ApprovalOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return ApprovalOutcome_APPROVAL_OUTCOME_UNSPECIFIED
+}
+
+func (x *ApprovalAnswer) GetBy() []string {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ApprovalAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ApprovalAnswer) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+// Grant lets statements through without asking again, until it ends, is taken back by a GrantEnd, or the stream ends. A sidecar
+// keeps at most 256.
+type Grant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name of the AccessRequest.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// rules that need not ask again.
+	Rules []*RuleReference `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// session that it is limited to; empty: any of this pod.
+	Session string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	// shape that it is limited to; empty where it is for what access lists.
+	Shape []byte `protobuf:"bytes,4,opt,name=shape,proto3" json:"shape,omitempty"`
+	// access was approved ahead of time.
+	Access *GrantedAccess `protobuf:"bytes,5,opt,name=access,proto3" json:"access,omitempty"`
+	// seconds that it holds from the receipt of this message, by the sidecar's own monotonic clock.
+	Seconds       uint32 `protobuf:"varint,6,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Grant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Grant) GetRules() []*RuleReference {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Grant) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *Grant) GetShape() []byte {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *Grant) GetAccess() *GrantedAccess {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *Grant) GetSeconds() uint32 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+// GrantedAccess are statements that a grant covers: every kind and feature is among classes, and every table matches one of the
+// patterns schema.table, with * for any text within a part.
+type GrantedAccess struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Classes       []string               `protobuf:"bytes,1,rep,name=classes,proto3" json:"classes,omitempty"`
+	Tables        []string               `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantedAccess) Reset() {
+	*x = GrantedAccess{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantedAccess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantedAccess) ProtoMessage() {}
+
+func (x *GrantedAccess) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantedAccess.ProtoReflect.Descriptor instead.
+func (*GrantedAccess) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GrantedAccess) GetClasses() []string {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *GrantedAccess) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+// GrantEnd takes a grant back.
+type GrantEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name of the AccessRequest.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantEnd) Reset() {
+	*x = GrantEnd{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantEnd) ProtoMessage() {}
+
+func (x *GrantEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantEnd.ProtoReflect.Descriptor instead.
+func (*GrantEnd) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GrantEnd) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ApprovalWithdrawal says that nobody waits any longer.
+type ApprovalWithdrawal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hold  string                 `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	// reason such as "the client has gone".
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalWithdrawal) Reset() {
+	*x = ApprovalWithdrawal{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalWithdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalWithdrawal) ProtoMessage() {}
+
+func (x *ApprovalWithdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalWithdrawal.ProtoReflect.Descriptor instead.
+func (*ApprovalWithdrawal) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ApprovalWithdrawal) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ApprovalWithdrawal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// BudgetRequest asks for a lease of an hourly budget, which all pods of a subject share.
+type BudgetRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	DataSource string                 `protobuf:"bytes,1,opt,name=data_source,json=dataSource,proto3" json:"data_source,omitempty"`
+	// rule whose limit it is.
+	Rule *RuleReference `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// budget is rowsPerHour, bytesPerHour or probesPerHour.
+	Budget string `protobuf:"bytes,3,opt,name=budget,proto3" json:"budget,omitempty"`
+	// want is how much the sidecar needs at least to go on.
+	Want int64 `protobuf:"varint,4,opt,name=want,proto3" json:"want,omitempty"`
+	// unused is what it gives back of earlier leases.
+	Unused int64 `protobuf:"varint,5,opt,name=unused,proto3" json:"unused,omitempty"`
+	// sequence grows with every request of the process; an answer carries it.
+	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetRequest) Reset() {
+	*x = BudgetRequest{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetRequest) ProtoMessage() {}
+
+func (x *BudgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetRequest.ProtoReflect.Descriptor instead.
+func (*BudgetRequest) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *BudgetRequest) GetDataSource() string {
+	if x != nil {
+		return x.DataSource
+	}
+	return ""
+}
+
+func (x *BudgetRequest) GetRule() *RuleReference {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *BudgetRequest) GetBudget() string {
+	if x != nil {
+		return x.Budget
+	}
+	return ""
+}
+
+func (x *BudgetRequest) GetWant() int64 {
+	if x != nil {
+		return x.Want
+	}
+	return 0
+}
+
+func (x *BudgetRequest) GetUnused() int64 {
+	if x != nil {
+		return x.Unused
+	}
+	return 0
+}
+
+func (x *BudgetRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// BudgetAnswer lends a part of a budget.
+type BudgetAnswer struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// granted may be used within seconds; 0: nothing is left, and more is at the earliest in retry_seconds.
+	Granted      int64  `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
+	Seconds      uint32 `protobuf:"varint,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	RetrySeconds uint32 `protobuf:"varint,4,opt,name=retry_seconds,json=retrySeconds,proto3" json:"retry_seconds,omitempty"`
+	// left is what the budget holds after this, and limit what it holds in an hour.
+	Left          int64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	Limit         int64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetAnswer) Reset() {
+	*x = BudgetAnswer{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetAnswer) ProtoMessage() {}
+
+func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetAnswer.ProtoReflect.Descriptor instead.
+func (*BudgetAnswer) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BudgetAnswer) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *BudgetAnswer) GetGranted() int64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *BudgetAnswer) GetSeconds() uint32 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *BudgetAnswer) GetRetrySeconds() uint32 {
+	if x != nil {
+		return x.RetrySeconds
+	}
+	return 0
+}
+
+func (x *BudgetAnswer) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *BudgetAnswer) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 var File_v1alpha1_sidecar_proto protoreflect.FileDescriptor
 
 const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\n" +
-	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n" +
+	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x04\n" +
 	"\x0eConnectRequest\x12:\n" +
 	"\x05hello\x18\x01 \x01(\v2\".tidewaiter.sidecar.v1alpha1.HelloH\x00R\x05hello\x124\n" +
 	"\x03ack\x18\x02 \x01(\v2 .tidewaiter.sidecar.v1alpha1.AckH\x00R\x03ack\x127\n" +
 	"\x04nack\x18\x03 \x01(\v2!.tidewaiter.sidecar.v1alpha1.NackH\x00R\x04nack\x12=\n" +
 	"\x06report\x18\x04 \x01(\v2#.tidewaiter.sidecar.v1alpha1.ReportH\x00R\x06report\x12K\n" +
-	"\trecording\x18\x05 \x01(\v2+.tidewaiter.sidecar.v1alpha1.RecordingChunkH\x00R\trecordingB\t\n" +
-	"\amessage\"\xb3\x02\n" +
+	"\trecording\x18\x05 \x01(\v2+.tidewaiter.sidecar.v1alpha1.RecordingChunkH\x00R\trecording\x12J\n" +
+	"\bapproval\x18\x06 \x01(\v2,.tidewaiter.sidecar.v1alpha1.ApprovalRequestH\x00R\bapproval\x12Q\n" +
+	"\n" +
+	"withdrawal\x18\a \x01(\v2/.tidewaiter.sidecar.v1alpha1.ApprovalWithdrawalH\x00R\n" +
+	"withdrawal\x12D\n" +
+	"\x06budget\x18\b \x01(\v2*.tidewaiter.sidecar.v1alpha1.BudgetRequestH\x00R\x06budgetB\t\n" +
+	"\amessage\"\xcf\x04\n" +
 	"\x0fConnectResponse\x12C\n" +
 	"\bsnapshot\x18\x01 \x01(\v2%.tidewaiter.sidecar.v1alpha1.SnapshotH\x00R\bsnapshot\x12:\n" +
 	"\x05lease\x18\x02 \x01(\v2\".tidewaiter.sidecar.v1alpha1.LeaseH\x00R\x05lease\x12I\n" +
 	"\n" +
 	"revocation\x18\x03 \x01(\v2'.tidewaiter.sidecar.v1alpha1.RevocationH\x00R\n" +
 	"revocation\x12I\n" +
-	"\trecording\x18\x04 \x01(\v2).tidewaiter.sidecar.v1alpha1.RecordingAckH\x00R\trecordingB\t\n" +
+	"\trecording\x18\x04 \x01(\v2).tidewaiter.sidecar.v1alpha1.RecordingAckH\x00R\trecording\x12H\n" +
+	"\apending\x18\x05 \x01(\v2,.tidewaiter.sidecar.v1alpha1.ApprovalPendingH\x00R\apending\x12E\n" +
+	"\x06answer\x18\x06 \x01(\v2+.tidewaiter.sidecar.v1alpha1.ApprovalAnswerH\x00R\x06answer\x12D\n" +
+	"\tgrant_end\x18\a \x01(\v2%.tidewaiter.sidecar.v1alpha1.GrantEndH\x00R\bgrantEnd\x12C\n" +
+	"\x06budget\x18\b \x01(\v2).tidewaiter.sidecar.v1alpha1.BudgetAnswerH\x00R\x06budgetB\t\n" +
 	"\amessage\"|\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12!\n" +
@@ -1740,13 +2856,95 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x1a\n" +
-	"\brejected\x18\x04 \x01(\tR\brejected*\x81\x01\n" +
+	"\brejected\x18\x04 \x01(\tR\brejected\"\xfe\x04\n" +
+	"\x0fApprovalRequest\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x1f\n" +
+	"\vdata_source\x18\x02 \x01(\tR\n" +
+	"dataSource\x12@\n" +
+	"\x05rules\x18\x03 \x03(\v2*.tidewaiter.sidecar.v1alpha1.RuleReferenceR\x05rules\x12\x18\n" +
+	"\asession\x18\x04 \x01(\tR\asession\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\fR\x06digest\x12+\n" +
+	"\x11parameters_digest\x18\x06 \x01(\fR\x10parametersDigest\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x18\n" +
+	"\asummary\x18\b \x01(\tR\asummary\x12J\n" +
+	"\n" +
+	"statements\x18\t \x03(\v2*.tidewaiter.sidecar.v1alpha1.HeldStatementR\n" +
+	"statements\x12\x14\n" +
+	"\x05shape\x18\n" +
+	" \x01(\fR\x05shape\x12%\n" +
+	"\x0ein_transaction\x18\v \x01(\bR\rinTransaction\x12\x16\n" +
+	"\x06refuse\x18\f \x01(\bR\x06refuse\x12*\n" +
+	"\x0eestimated_rows\x18\r \x01(\x03H\x00R\restimatedRows\x88\x01\x01\x12F\n" +
+	"\bexceeded\x18\x0e \x01(\v2*.tidewaiter.sidecar.v1alpha1.ExceededLimitR\bexceeded\x12\x18\n" +
+	"\aprocess\x18\x0f \x01(\tR\aprocess\x12%\n" +
+	"\x0ewaited_seconds\x18\x10 \x01(\rR\rwaitedSecondsB\x11\n" +
+	"\x0f_estimated_rows\";\n" +
+	"\rRuleReference\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\"W\n" +
+	"\rHeldStatement\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bfeatures\x18\x02 \x03(\tR\bfeatures\x12\x16\n" +
+	"\x06tables\x18\x03 \x03(\tR\x06tables\"O\n" +
+	"\rExceededLimit\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x12\n" +
+	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\"t\n" +
+	"\x0fApprovalPending\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe2\x01\n" +
+	"\x0eApprovalAnswer\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12F\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2,.tidewaiter.sidecar.v1alpha1.ApprovalOutcomeR\aoutcome\x12\x0e\n" +
+	"\x02by\x18\x04 \x03(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x128\n" +
+	"\x05grant\x18\x06 \x01(\v2\".tidewaiter.sidecar.v1alpha1.GrantR\x05grant\"\xeb\x01\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12@\n" +
+	"\x05rules\x18\x02 \x03(\v2*.tidewaiter.sidecar.v1alpha1.RuleReferenceR\x05rules\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
+	"\x05shape\x18\x04 \x01(\fR\x05shape\x12B\n" +
+	"\x06access\x18\x05 \x01(\v2*.tidewaiter.sidecar.v1alpha1.GrantedAccessR\x06access\x12\x18\n" +
+	"\aseconds\x18\x06 \x01(\rR\aseconds\"A\n" +
+	"\rGrantedAccess\x12\x18\n" +
+	"\aclasses\x18\x01 \x03(\tR\aclasses\x12\x16\n" +
+	"\x06tables\x18\x02 \x03(\tR\x06tables\"\x1e\n" +
+	"\bGrantEnd\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"@\n" +
+	"\x12ApprovalWithdrawal\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xd0\x01\n" +
+	"\rBudgetRequest\x12\x1f\n" +
+	"\vdata_source\x18\x01 \x01(\tR\n" +
+	"dataSource\x12>\n" +
+	"\x04rule\x18\x02 \x01(\v2*.tidewaiter.sidecar.v1alpha1.RuleReferenceR\x04rule\x12\x16\n" +
+	"\x06budget\x18\x03 \x01(\tR\x06budget\x12\x12\n" +
+	"\x04want\x18\x04 \x01(\x03R\x04want\x12\x16\n" +
+	"\x06unused\x18\x05 \x01(\x03R\x06unused\x12\x1a\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\"\xad\x01\n" +
+	"\fBudgetAnswer\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x03R\agranted\x12\x18\n" +
+	"\aseconds\x18\x03 \x01(\rR\aseconds\x12#\n" +
+	"\rretry_seconds\x18\x04 \x01(\rR\fretrySeconds\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x03R\x04left\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x03R\x05limit*\x81\x01\n" +
 	"\aTLSMode\x12\x18\n" +
 	"\x14TLS_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10TLS_MODE_DISABLE\x10\x01\x12\x14\n" +
 	"\x10TLS_MODE_REQUIRE\x10\x02\x12\x16\n" +
 	"\x12TLS_MODE_VERIFY_CA\x10\x03\x12\x18\n" +
-	"\x14TLS_MODE_VERIFY_FULL\x10\x042z\n" +
+	"\x14TLS_MODE_VERIFY_FULL\x10\x04*\xcb\x01\n" +
+	"\x0fApprovalOutcome\x12 \n" +
+	"\x1cAPPROVAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19APPROVAL_OUTCOME_APPROVED\x10\x01\x12\x1b\n" +
+	"\x17APPROVAL_OUTCOME_DENIED\x10\x02\x12\x1c\n" +
+	"\x18APPROVAL_OUTCOME_EXPIRED\x10\x03\x12\x1e\n" +
+	"\x1aAPPROVAL_OUTCOME_WITHDRAWN\x10\x04\x12\x1c\n" +
+	"\x18APPROVAL_OUTCOME_REFUSED\x10\x052z\n" +
 	"\x0eSidecarService\x12h\n" +
 	"\aConnect\x12+.tidewaiter.sidecar.v1alpha1.ConnectRequest\x1a,.tidewaiter.sidecar.v1alpha1.ConnectResponse(\x010\x01BGZEgithub.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1;sidecarv1alpha1b\x06proto3"
 
@@ -1762,61 +2960,90 @@ func file_v1alpha1_sidecar_proto_rawDescGZIP() []byte {
 	return file_v1alpha1_sidecar_proto_rawDescData
 }
 
-var file_v1alpha1_sidecar_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_v1alpha1_sidecar_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_v1alpha1_sidecar_proto_goTypes = []any{
 	(TLSMode)(0),                  // 0: tidewaiter.sidecar.v1alpha1.TLSMode
-	(*ConnectRequest)(nil),        // 1: tidewaiter.sidecar.v1alpha1.ConnectRequest
-	(*ConnectResponse)(nil),       // 2: tidewaiter.sidecar.v1alpha1.ConnectResponse
-	(*Hello)(nil),                 // 3: tidewaiter.sidecar.v1alpha1.Hello
-	(*Snapshot)(nil),              // 4: tidewaiter.sidecar.v1alpha1.Snapshot
-	(*DataSource)(nil),            // 5: tidewaiter.sidecar.v1alpha1.DataSource
-	(*Listen)(nil),                // 6: tidewaiter.sidecar.v1alpha1.Listen
-	(*Credential)(nil),            // 7: tidewaiter.sidecar.v1alpha1.Credential
-	(*Postgres)(nil),              // 8: tidewaiter.sidecar.v1alpha1.Postgres
-	(*TLS)(nil),                   // 9: tidewaiter.sidecar.v1alpha1.TLS
-	(*Recording)(nil),             // 10: tidewaiter.sidecar.v1alpha1.Recording
-	(*Classification)(nil),        // 11: tidewaiter.sidecar.v1alpha1.Classification
-	(*Identity)(nil),              // 12: tidewaiter.sidecar.v1alpha1.Identity
-	(*Lease)(nil),                 // 13: tidewaiter.sidecar.v1alpha1.Lease
-	(*Revocation)(nil),            // 14: tidewaiter.sidecar.v1alpha1.Revocation
-	(*Ack)(nil),                   // 15: tidewaiter.sidecar.v1alpha1.Ack
-	(*Nack)(nil),                  // 16: tidewaiter.sidecar.v1alpha1.Nack
-	(*Report)(nil),                // 17: tidewaiter.sidecar.v1alpha1.Report
-	(*RecordingChunk)(nil),        // 18: tidewaiter.sidecar.v1alpha1.RecordingChunk
-	(*RecordingAck)(nil),          // 19: tidewaiter.sidecar.v1alpha1.RecordingAck
-	nil,                           // 20: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(ApprovalOutcome)(0),          // 1: tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	(*ConnectRequest)(nil),        // 2: tidewaiter.sidecar.v1alpha1.ConnectRequest
+	(*ConnectResponse)(nil),       // 3: tidewaiter.sidecar.v1alpha1.ConnectResponse
+	(*Hello)(nil),                 // 4: tidewaiter.sidecar.v1alpha1.Hello
+	(*Snapshot)(nil),              // 5: tidewaiter.sidecar.v1alpha1.Snapshot
+	(*DataSource)(nil),            // 6: tidewaiter.sidecar.v1alpha1.DataSource
+	(*Listen)(nil),                // 7: tidewaiter.sidecar.v1alpha1.Listen
+	(*Credential)(nil),            // 8: tidewaiter.sidecar.v1alpha1.Credential
+	(*Postgres)(nil),              // 9: tidewaiter.sidecar.v1alpha1.Postgres
+	(*TLS)(nil),                   // 10: tidewaiter.sidecar.v1alpha1.TLS
+	(*Recording)(nil),             // 11: tidewaiter.sidecar.v1alpha1.Recording
+	(*Classification)(nil),        // 12: tidewaiter.sidecar.v1alpha1.Classification
+	(*Identity)(nil),              // 13: tidewaiter.sidecar.v1alpha1.Identity
+	(*Lease)(nil),                 // 14: tidewaiter.sidecar.v1alpha1.Lease
+	(*Revocation)(nil),            // 15: tidewaiter.sidecar.v1alpha1.Revocation
+	(*Ack)(nil),                   // 16: tidewaiter.sidecar.v1alpha1.Ack
+	(*Nack)(nil),                  // 17: tidewaiter.sidecar.v1alpha1.Nack
+	(*Report)(nil),                // 18: tidewaiter.sidecar.v1alpha1.Report
+	(*RecordingChunk)(nil),        // 19: tidewaiter.sidecar.v1alpha1.RecordingChunk
+	(*RecordingAck)(nil),          // 20: tidewaiter.sidecar.v1alpha1.RecordingAck
+	(*ApprovalRequest)(nil),       // 21: tidewaiter.sidecar.v1alpha1.ApprovalRequest
+	(*RuleReference)(nil),         // 22: tidewaiter.sidecar.v1alpha1.RuleReference
+	(*HeldStatement)(nil),         // 23: tidewaiter.sidecar.v1alpha1.HeldStatement
+	(*ExceededLimit)(nil),         // 24: tidewaiter.sidecar.v1alpha1.ExceededLimit
+	(*ApprovalPending)(nil),       // 25: tidewaiter.sidecar.v1alpha1.ApprovalPending
+	(*ApprovalAnswer)(nil),        // 26: tidewaiter.sidecar.v1alpha1.ApprovalAnswer
+	(*Grant)(nil),                 // 27: tidewaiter.sidecar.v1alpha1.Grant
+	(*GrantedAccess)(nil),         // 28: tidewaiter.sidecar.v1alpha1.GrantedAccess
+	(*GrantEnd)(nil),              // 29: tidewaiter.sidecar.v1alpha1.GrantEnd
+	(*ApprovalWithdrawal)(nil),    // 30: tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
+	(*BudgetRequest)(nil),         // 31: tidewaiter.sidecar.v1alpha1.BudgetRequest
+	(*BudgetAnswer)(nil),          // 32: tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	nil,                           // 33: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_v1alpha1_sidecar_proto_depIdxs = []int32{
-	3,  // 0: tidewaiter.sidecar.v1alpha1.ConnectRequest.hello:type_name -> tidewaiter.sidecar.v1alpha1.Hello
-	15, // 1: tidewaiter.sidecar.v1alpha1.ConnectRequest.ack:type_name -> tidewaiter.sidecar.v1alpha1.Ack
-	16, // 2: tidewaiter.sidecar.v1alpha1.ConnectRequest.nack:type_name -> tidewaiter.sidecar.v1alpha1.Nack
-	17, // 3: tidewaiter.sidecar.v1alpha1.ConnectRequest.report:type_name -> tidewaiter.sidecar.v1alpha1.Report
-	18, // 4: tidewaiter.sidecar.v1alpha1.ConnectRequest.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingChunk
-	4,  // 5: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
-	13, // 6: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	14, // 7: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
-	19, // 8: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
-	5,  // 9: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
-	13, // 10: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	6,  // 11: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
-	7,  // 12: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
-	10, // 13: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
-	11, // 14: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
-	12, // 15: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
-	8,  // 16: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
-	9,  // 17: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
-	0,  // 18: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
-	20, // 19: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	21, // 20: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
-	1,  // 21: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
-	2,  // 22: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	4,  // 0: tidewaiter.sidecar.v1alpha1.ConnectRequest.hello:type_name -> tidewaiter.sidecar.v1alpha1.Hello
+	16, // 1: tidewaiter.sidecar.v1alpha1.ConnectRequest.ack:type_name -> tidewaiter.sidecar.v1alpha1.Ack
+	17, // 2: tidewaiter.sidecar.v1alpha1.ConnectRequest.nack:type_name -> tidewaiter.sidecar.v1alpha1.Nack
+	18, // 3: tidewaiter.sidecar.v1alpha1.ConnectRequest.report:type_name -> tidewaiter.sidecar.v1alpha1.Report
+	19, // 4: tidewaiter.sidecar.v1alpha1.ConnectRequest.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingChunk
+	21, // 5: tidewaiter.sidecar.v1alpha1.ConnectRequest.approval:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalRequest
+	30, // 6: tidewaiter.sidecar.v1alpha1.ConnectRequest.withdrawal:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
+	31, // 7: tidewaiter.sidecar.v1alpha1.ConnectRequest.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetRequest
+	5,  // 8: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
+	14, // 9: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	15, // 10: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
+	20, // 11: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
+	25, // 12: tidewaiter.sidecar.v1alpha1.ConnectResponse.pending:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalPending
+	26, // 13: tidewaiter.sidecar.v1alpha1.ConnectResponse.answer:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalAnswer
+	29, // 14: tidewaiter.sidecar.v1alpha1.ConnectResponse.grant_end:type_name -> tidewaiter.sidecar.v1alpha1.GrantEnd
+	32, // 15: tidewaiter.sidecar.v1alpha1.ConnectResponse.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	6,  // 16: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
+	14, // 17: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	7,  // 18: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
+	8,  // 19: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
+	11, // 20: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
+	12, // 21: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
+	13, // 22: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
+	9,  // 23: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
+	10, // 24: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
+	0,  // 25: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
+	33, // 26: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	34, // 27: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
+	22, // 28: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	23, // 29: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
+	24, // 30: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
+	34, // 31: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 32: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	27, // 33: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
+	22, // 34: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	28, // 35: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
+	22, // 36: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	2,  // 37: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
+	3,  // 38: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_v1alpha1_sidecar_proto_init() }
@@ -1830,23 +3057,31 @@ func file_v1alpha1_sidecar_proto_init() {
 		(*ConnectRequest_Nack)(nil),
 		(*ConnectRequest_Report)(nil),
 		(*ConnectRequest_Recording)(nil),
+		(*ConnectRequest_Approval)(nil),
+		(*ConnectRequest_Withdrawal)(nil),
+		(*ConnectRequest_Budget)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Snapshot)(nil),
 		(*ConnectResponse_Lease)(nil),
 		(*ConnectResponse_Revocation)(nil),
 		(*ConnectResponse_Recording)(nil),
+		(*ConnectResponse_Pending)(nil),
+		(*ConnectResponse_Answer)(nil),
+		(*ConnectResponse_GrantEnd)(nil),
+		(*ConnectResponse_Budget)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[4].OneofWrappers = []any{
 		(*DataSource_Postgres)(nil),
 	}
+	file_v1alpha1_sidecar_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1alpha1_sidecar_proto_rawDesc), len(file_v1alpha1_sidecar_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   20,
+			NumEnums:      2,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
