@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ spec:
 	if rule.Limits.OnExceed != v1alpha1.ExceedDeny || rule.Limits.BytesPerHour.Cmp(resource.MustParse("1536Mi")) != 0 {
 		t.Errorf("limits: %+v", rule.Limits)
 	}
-	if got := *rule.Approval; got.Timeout.Duration != 15*time.Minute || got != (&v1alpha1.Rule{}).EffectiveApproval() {
+	if got := *rule.Approval; got.Timeout.Duration != 15*time.Minute || !reflect.DeepEqual(got, (&v1alpha1.Rule{}).EffectiveApproval()) {
 		t.Errorf("approval: %+v", got)
 	}
 }
