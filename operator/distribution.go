@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/acquired"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/distribute"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
@@ -28,7 +30,9 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,
 		Sessions: writer, Injection: settings(o), Listen: o.Sidecars,
 		Names: append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
-		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
+		Acquired:   &acquired.Keeper{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Now: time.Now},
+		OneReplica: o.OneReplica,
+		Lease:      o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
 	if o.Recordings != "" {
 		kept, err := recordings.Open(o.Recordings, recordings.Limits{

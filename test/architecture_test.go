@@ -169,6 +169,11 @@ var rules = []rule{
 		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
 	},
 	{
+		packages: "controllers/acquired", forbidden: []string{"controllers", "authority", "google.golang.org/grpc", "api/sidecar"},
+		except: []string{"controllers/acquired"},
+		why:    "what columns carry is kept with their DataSource, whoever says so",
+	},
+	{
 		packages: "operator", forbidden: []string{"proxy", "local", "recording", "github.com/pganalyze"},
 		why: "the operator runs no part of the sidecar, and builds without C",
 	},

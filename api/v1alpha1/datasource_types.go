@@ -307,6 +307,13 @@ type DataSourceStatus struct {
 	// +optional
 	Classified *ClassifiedColumns `json:"classified,omitempty"`
 
+	// acquired are tags that columns carry because protected values were written to them, where a rule allows that (feature
+	// Laundering). Every sidecar protects them. Classify such columns in the spec; what is here may then be removed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Acquired []AcquiredTags `json:"acquired,omitempty"`
+
 	// conditions of the DataSource.
 	// +optional
 	// +listType=map

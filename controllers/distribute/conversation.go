@@ -3,6 +3,7 @@ package distribute
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -45,7 +46,8 @@ type conversation struct {
 	held   bool // the sidecar has something from before
 	sent   bool // a first snapshot
 
-	answered bool // the sidecar has acknowledged something, or refused
+	keeping  atomic.Int32 // requests to keep tags that wait
+	answered bool         // the sidecar has acknowledged something, or refused
 }
 
 // run speaks until the stream ends, and says why it does.
@@ -83,7 +85,7 @@ func (c *conversation) run(ctx context.Context) error {
 			if !open {
 				return nil
 			}
-			err = c.receive(msg)
+			err = c.receive(ctx, msg)
 		}
 		if err != nil {
 			return err
@@ -126,12 +128,13 @@ func (c *conversation) lease() *sidecarv1alpha1.Lease {
 }
 
 // receive takes a message of the sidecar. Recordings do not come here.
-func (c *conversation) receive(msg *sidecarv1alpha1.ConnectRequest) error {
+func (c *conversation) receive(ctx context.Context, msg *sidecarv1alpha1.ConnectRequest) error {
 	now := c.s.o.Now()
 	switch m := msg.GetMessage().(type) {
 	case *sidecarv1alpha1.ConnectRequest_Ack:
 		if took, ok := c.ledger.ack(m.Ack.GetRevision(), now); ok {
 			c.answered = true
+			c.protects()
 			c.s.metrics.ack.Observe(took.Seconds())
 			c.s.metrics.answers.WithLabelValues("Ack").Inc()
 			c.publish()
@@ -143,6 +146,8 @@ func (c *conversation) receive(msg *sidecarv1alpha1.ConnectRequest) error {
 			c.log.Info("the sidecar refused a snapshot and goes on by the one before", "dataSource", clip(m.Nack.GetDataSource(), 320),
 				"revision", m.Nack.GetRevision(), "reason", word(m.Nack.GetReason()))
 		}
+	case *sidecarv1alpha1.ConnectRequest_Tags:
+		c.keepTags(ctx, m.Tags)
 	case *sidecarv1alpha1.ConnectRequest_Report:
 		c.reported(m.Report, now)
 	case *sidecarv1alpha1.ConnectRequest_Hello:

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,8 +74,15 @@ func (s *Server) namespaceEvent(before, after client.Object) {
 	}
 }
 
+// acquiredMore reports whether other columns have acquired tags.
+func acquiredMore(before, after client.Object) bool {
+	b, isOne := before.(*v1alpha1.DataSource)
+	a, isAnother := after.(*v1alpha1.DataSource)
+	return isOne && isAnother && !equality.Semantic.DeepEqual(b.Status.Acquired, a.Status.Acquired)
+}
+
 // dataSourceEvent also says which Secrets are to be watched. Changes of the status
-// alone are none.
+// alone are none, but for acquired tags.
 func (s *Server) dataSourceEvent(before, after client.Object) {
 	if after == nil {
 		if before != nil {
@@ -86,7 +94,7 @@ func (s *Server) dataSourceEvent(before, after client.Object) {
 	if ds, ok := after.(*v1alpha1.DataSource); ok {
 		s.o.Secrets.Want(ds)
 	}
-	if before == nil || before.GetGeneration() != after.GetGeneration() || before.GetUID() != after.GetUID() {
+	if before == nil || before.GetGeneration() != after.GetGeneration() || before.GetUID() != after.GetUID() || acquiredMore(before, after) {
 		s.hub.dataSourceChanged(client.ObjectKeyFromObject(after))
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/acquired"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -118,6 +119,7 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 	sessionOptions := session.Options{Client: cached, Replica: "operator-0", Grace: 2 * time.Second, Log: o.log.logger()}
 	options := Options{
 		Cache: store, Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: o.keeper,
+		Acquired:  &acquired.Keeper{Reader: direct, Writer: direct, Now: time.Now},
 		Injection: settings, Listener: listener, Names: []string{operatorName}, Recordings: kept,
 		Log: o.log.logger(),
 	}

@@ -19,6 +19,10 @@ type stream struct {
 	// gone is closed when the stream has to end, for the reason in end.
 	gone chan struct{}
 	end  *refusal
+
+	// protected is how many acquired tags of a data source the sidecar has in force.
+	// Guarded by the hub's mu.
+	protected map[types.NamespacedName]int
 }
 
 func (s *stream) poke() {

@@ -42,6 +42,11 @@ func (f *factory) message(id identity, c claimed, bundle []byte) (*sidecarv1alph
 			Columns: texts(entry.Columns), Tags: texts(entry.Tags),
 		})
 	}
+	for _, q := range c.ds.Status.Acquired {
+		m.Acquired = append(m.Acquired, &sidecarv1alpha1.AcquiredTags{
+			Relation: uint32(q.Relation), Number: q.Column, Schema: q.Schema, Name: q.Name, Tags: slices.Clone(q.Tags),
+		})
+	}
 	if m.MaskKey == nil {
 		key, err := f.authority.Derive("mask key of " + c.name.String())
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/acquired"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -52,6 +53,10 @@ type Options struct {
 	// Names that sidecars know the server by: DNS names and IP addresses.
 	Names []string
 
+	// Acquired keeps tags that columns acquire; nil, none may.
+	Acquired *acquired.Keeper
+	// OneReplica says that there is no other replica whose sidecars have to hear of something.
+	OneReplica bool
 	// Recordings keeps what sidecars ship; nil, it is not taken.
 	Recordings *recordings.Store
 	// Lease of a sidecar, and a third of it between renewals: 60 s.

@@ -3,6 +3,7 @@ package control
 import (
 	"crypto/ed25519"
 	"crypto/tls"
+	"math"
 	"regexp"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
@@ -104,7 +105,20 @@ func settingsOf(ds *sidecarv1alpha1.DataSource) protocol.Settings {
 	for _, c := range ds.GetClassifications() {
 		out.Classifications = append(out.Classifications, protocol.Classification{Columns: c.GetColumns(), Tags: c.GetTags()})
 	}
+	for _, q := range ds.GetAcquired() {
+		out.Acquired = append(out.Acquired, protocol.Acquired{
+			Relation: q.GetRelation(), Number: attribute(q.GetNumber()), Schema: q.GetSchema(), Name: q.GetName(), Tags: q.GetTags(),
+		})
+	}
 	return out
+}
+
+// attribute is a column's number; one that is none stands for every column.
+func attribute(n int32) int16 {
+	if n < 0 || n > math.MaxInt16 {
+		return 0
+	}
+	return int16(n)
 }
 
 func identityOf(id *sidecarv1alpha1.Identity) access.Identity {

@@ -16,8 +16,8 @@ import (
 // Config is everything that is configured of a data source but its policy, which comes as a bundle (see [Gate.Use]). It holds
 // secrets, and prints as the data source's name alone.
 type Config struct {
-	// Settings of the protocol. Settings.DataSource names the data source, "namespace/name". Settings.ClientTLS is not
-	// used: see Certificate.
+	// Settings of the protocol. Settings.DataSource names the data source, "namespace/name". Settings.ClientTLS and
+	// Settings.Keep are not used: see Certificate and Parts.
 	Settings protocol.Settings
 	// Target is where the data source is.
 	Target upstream.Options
@@ -58,7 +58,8 @@ func (c Config) Dialer() (*upstream.Dialer, error) {
 
 // sameTags reports whether the columns' tags and the trusted functions are the same.
 func (c *Config) sameTags(o *Config) bool {
-	return reflect.DeepEqual(c.Settings.Classifications, o.Settings.Classifications) && reflect.DeepEqual(c.Settings.Trusted, o.Settings.Trusted)
+	return reflect.DeepEqual(c.Settings.Classifications, o.Settings.Classifications) && reflect.DeepEqual(c.Settings.Acquired, o.Settings.Acquired) &&
+		reflect.DeepEqual(c.Settings.Trusted, o.Settings.Trusted)
 }
 
 // samePipeline reports whether connections that are open under c may go on under o: whether they differ in nothing but what
@@ -70,7 +71,7 @@ func (c *Config) samePipeline(o *Config) bool {
 // settled is what cannot be changed below an open connection.
 func (c *Config) settled() any {
 	s := c.Settings
-	s.Classifications, s.Trusted, s.MaskKey, s.ClientTLS = nil, nil, nil, nil
+	s.Classifications, s.Acquired, s.Trusted, s.MaskKey, s.ClientTLS, s.Keep = nil, nil, nil, nil, nil, nil
 	t := c.Target
 	t.CA, t.ClientCertificate, t.ClientKey = bytes.Clone(t.CA), bytes.Clone(t.ClientCertificate), bytes.Clone(t.ClientKey)
 	return []any{s, t, c.Durability, c.Certificate != nil}

@@ -1,6 +1,7 @@
 package datasource
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,13 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/upstream"
 )
 
-// Parts are what a data source is put together with. All are required.
+// Parts are what a data source is put together with. All but Keep are required.
 type Parts struct {
 	Gate       *Gate
 	Identifier session.Identifier
 	Observer   session.Observer
 	// Recorder returns where sessions are recorded, with a durability.
 	Recorder func(record.Durability) (session.Recorder, error)
+	// Keep is protocol.Settings.Keep.
+	Keep func(ctx context.Context, acquired []protocol.Acquired) error
 }
 
 // Source is a data source that connections can be served by. It is safe for concurrent use.
@@ -62,6 +65,7 @@ func (s *Source) build(c Config) (generation, error) {
 		return generation{}, err
 	}
 	settings := c.Settings
+	settings.Keep = s.parts.Keep
 	if settings.ClientTLS = nil; c.Certificate != nil {
 		s.certificate.Store(c.Certificate)
 		settings.ClientTLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.show}
@@ -119,7 +123,7 @@ func (s *Source) Change(next Config) (retire func(), err error) {
 		old.dialer.Use(next.Credential)
 	}
 	if !s.config.sameTags(&next) { // the old pipeline's last statements are bound by them, too
-		old.speaker.Reclassify(next.Settings.Classifications, next.Settings.Trusted)
+		old.speaker.Reclassify(next.Settings.Classifications, next.Settings.Acquired, next.Settings.Trusted)
 	}
 	if next.Certificate != nil {
 		s.certificate.Store(next.Certificate)

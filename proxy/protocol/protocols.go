@@ -5,6 +5,7 @@
 package protocol
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 
@@ -21,9 +22,22 @@ type Settings struct {
 	Database        string // the only one that clients may name
 	ClientTLS       *tls.Config
 	Classifications []Classification
+	Acquired        []Acquired // see [Settings.Keep]
 	Trusted         []string // functions that the owner vouches for
 	RecordRows      bool     // results go into the recording, as the client saw them
 	MaskKey         []byte   // key of the Hash strategy, 32 bytes
+	// Keep makes tags that columns are about to acquire outlive this process and bind every other; nil: they are known
+	// to this process alone. Nothing is written to the columns unless it returns nil.
+	Keep func(ctx context.Context, acquired []Acquired) error
+}
+
+// Acquired are tags of a column that protected values were written to: of the column Number (0: every column) of the relation
+// with that OID or, where Relation is 0, of every relation of that name, which need not be there yet.
+type Acquired struct {
+	Relation     uint32
+	Number       int16
+	Schema, Name string
+	Tags         []string
 }
 
 // Classification puts tags on columns, by patterns "schema.table.column".
@@ -36,8 +50,9 @@ type Classification struct {
 type Protocol interface {
 	session.Protocol
 	// Reclassify puts other tags and trusted functions in force, for the next
-	// statement of every open connection as well.
-	Reclassify(classifications []Classification, trusted []string)
+	// statement of every open connection as well. Acquired tags are added to those
+	// that the protocol has seen itself.
+	Reclassify(classifications []Classification, acquired []Acquired, trusted []string)
 	Close()
 }
 
@@ -56,7 +71,14 @@ func New(s Settings) (Protocol, error) {
 type pg struct{ *postgres.Engine }
 
 func newPostgres(s Settings) Protocol {
+	var keep func(context.Context, []catalog.Acquired) error
+	if s.Keep != nil {
+		keep = func(ctx context.Context, acquired []catalog.Acquired) error {
+			return s.Keep(ctx, convert[Acquired](acquired))
+		}
+	}
 	return pg{postgres.New(postgres.Options{
+		Keep: keep, Acquired: convert[catalog.Acquired](s.Acquired),
 		DataSource: s.DataSource, Database: s.Database, ClientTLS: s.ClientTLS, Trusted: s.Trusted,
 		Classifications: forCatalog(s.Classifications),
 		Core:            core.Settings{RecordRows: s.RecordRows, MaskKey: s.MaskKey},
@@ -64,8 +86,17 @@ func newPostgres(s Settings) Protocol {
 }
 
 // Reclassify puts other tags and trusted functions in force.
-func (p pg) Reclassify(classifications []Classification, trusted []string) {
-	p.Engine.Reclassify(forCatalog(classifications), trusted)
+func (p pg) Reclassify(classifications []Classification, acquired []Acquired, trusted []string) {
+	p.Engine.Reclassify(forCatalog(classifications), convert[catalog.Acquired](acquired), trusted)
+}
+
+// convert makes values of one type those of another with the same fields.
+func convert[To, From catalog.Acquired | Acquired](in []From) []To {
+	var out []To
+	for _, q := range in {
+		out = append(out, To(q))
+	}
+	return out
 }
 
 func forCatalog(in []Classification) []catalog.Classification {

@@ -18,6 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/identity"
 	"github.com/tidewaiter/tidewaiter/proxy/policy"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/proxy/server"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -31,6 +32,7 @@ type fleet struct {
 	spool    *ship.Spool
 	tally    *datasource.Tally
 	observer session.Observer
+	keep     func(ctx context.Context, dataSource string, acquired []protocol.Acquired) error
 	begun    func() // called once, at the first lease; may be nil
 
 	mu     sync.Mutex
@@ -112,6 +114,9 @@ func (f *fleet) add(p control.Part) error {
 	s.source, err = datasource.New(p.Config, datasource.Parts{
 		Gate: gate, Identifier: &s.who, Observer: f.observer,
 		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
+		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
+			return f.keep(ctx, name, acquired)
+		},
 	})
 	if err != nil {
 		return &control.Refusal{Reason: reasonSettings, Message: err.Error()}

@@ -87,6 +87,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: o.Version,
 		Fleet: s.fleet, ReportEvery: cfg.ReportEvery, Log: log,
 	})
+	s.fleet.keep = s.client.KeepTags
 	s.fleet.observer = &watcher{Tally: tally, changed: s.client.Changed}
 	s.metrics.Gauge("lease_held", "1 while new connections are served.", func() float64 {
 		if s.client.Leased() {

@@ -163,6 +163,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Approval
 	//	*ConnectRequest_Withdrawal
 	//	*ConnectRequest_Budget
+	//	*ConnectRequest_Tags
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -277,6 +278,15 @@ func (x *ConnectRequest) GetBudget() *BudgetRequest {
 	return nil
 }
 
+func (x *ConnectRequest) GetTags() *TagsAcquired {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Tags); ok {
+			return x.Tags
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -313,6 +323,10 @@ type ConnectRequest_Budget struct {
 	Budget *BudgetRequest `protobuf:"bytes,8,opt,name=budget,proto3,oneof"`
 }
 
+type ConnectRequest_Tags struct {
+	Tags *TagsAcquired `protobuf:"bytes,9,opt,name=tags,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Ack) isConnectRequest_Message() {}
@@ -329,6 +343,8 @@ func (*ConnectRequest_Withdrawal) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Budget) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Tags) isConnectRequest_Message() {}
+
 // ConnectResponse is what the operator says.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -342,6 +358,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Answer
 	//	*ConnectResponse_GrantEnd
 	//	*ConnectResponse_Budget
+	//	*ConnectResponse_Tags
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,6 +473,15 @@ func (x *ConnectResponse) GetBudget() *BudgetAnswer {
 	return nil
 }
 
+func (x *ConnectResponse) GetTags() *TagsKept {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Tags); ok {
+			return x.Tags
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -492,6 +518,10 @@ type ConnectResponse_Budget struct {
 	Budget *BudgetAnswer `protobuf:"bytes,8,opt,name=budget,proto3,oneof"`
 }
 
+type ConnectResponse_Tags struct {
+	Tags *TagsKept `protobuf:"bytes,9,opt,name=tags,proto3,oneof"`
+}
+
 func (*ConnectResponse_Snapshot) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Lease) isConnectResponse_Message() {}
@@ -507,6 +537,8 @@ func (*ConnectResponse_Answer) isConnectResponse_Message() {}
 func (*ConnectResponse_GrantEnd) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Budget) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Tags) isConnectResponse_Message() {}
 
 // Hello opens the stream.
 type Hello struct {
@@ -677,6 +709,8 @@ type DataSource struct {
 	MaskKey []byte `protobuf:"bytes,8,opt,name=mask_key,json=maskKey,proto3" json:"mask_key,omitempty"`
 	// identity is the workload as the operator knows it.
 	Identity *Identity `protobuf:"bytes,9,opt,name=identity,proto3" json:"identity,omitempty"`
+	// acquired are tags of columns that got protected values written to them, by whichever sidecar.
+	Acquired []*AcquiredTags `protobuf:"bytes,10,rep,name=acquired,proto3" json:"acquired,omitempty"`
 	// target is where the data source is. Unset, or of a kind that is not known, the data source cannot be served.
 	//
 	// Types that are valid to be assigned to Target:
@@ -776,6 +810,13 @@ func (x *DataSource) GetMaskKey() []byte {
 func (x *DataSource) GetIdentity() *Identity {
 	if x != nil {
 		return x.Identity
+	}
+	return nil
+}
+
+func (x *DataSource) GetAcquired() []*AcquiredTags {
+	if x != nil {
+		return x.Acquired
 	}
 	return nil
 }
@@ -2542,6 +2583,203 @@ func (x *ApprovalWithdrawal) GetReason() string {
 	return ""
 }
 
+// TagsAcquired says that columns are about to get protected values, where a rule allows it. Nothing is written before they are
+// kept: from then on every sidecar of the data source protects them.
+type TagsAcquired struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sequence grows with every such message of the process; the answer carries it.
+	Sequence   uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	DataSource string `protobuf:"bytes,2,opt,name=data_source,json=dataSource,proto3" json:"data_source,omitempty"`
+	// columns, at most 1,000.
+	Columns       []*AcquiredTags `protobuf:"bytes,3,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TagsAcquired) Reset() {
+	*x = TagsAcquired{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TagsAcquired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TagsAcquired) ProtoMessage() {}
+
+func (x *TagsAcquired) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TagsAcquired.ProtoReflect.Descriptor instead.
+func (*TagsAcquired) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TagsAcquired) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *TagsAcquired) GetDataSource() string {
+	if x != nil {
+		return x.DataSource
+	}
+	return ""
+}
+
+func (x *TagsAcquired) GetColumns() []*AcquiredTags {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// AcquiredTags are tags that a column has got because values that carry them were written to it.
+type AcquiredTags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// relation is its OID, number the column's; number 0 is every column. Relation 0: the relations of that schema and name, which
+	// may not be there yet; an empty schema is any of the owner's.
+	Relation      uint32   `protobuf:"varint,1,opt,name=relation,proto3" json:"relation,omitempty"`
+	Number        int32    `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Schema        string   `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
+	Name          string   `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Tags          []string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcquiredTags) Reset() {
+	*x = AcquiredTags{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcquiredTags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcquiredTags) ProtoMessage() {}
+
+func (x *AcquiredTags) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcquiredTags.ProtoReflect.Descriptor instead.
+func (*AcquiredTags) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AcquiredTags) GetRelation() uint32 {
+	if x != nil {
+		return x.Relation
+	}
+	return 0
+}
+
+func (x *AcquiredTags) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AcquiredTags) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *AcquiredTags) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AcquiredTags) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// TagsKept answers a TagsAcquired.
+type TagsKept struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// refused says why they were not kept; empty: they were, and the sidecars that this operator speaks to protect them.
+	Refused       string `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TagsKept) Reset() {
+	*x = TagsKept{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TagsKept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TagsKept) ProtoMessage() {}
+
+func (x *TagsKept) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TagsKept.ProtoReflect.Descriptor instead.
+func (*TagsKept) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TagsKept) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *TagsKept) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // BudgetRequest asks for a lease of an hourly budget, which all pods of a subject share.
 type BudgetRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -2562,7 +2800,7 @@ type BudgetRequest struct {
 
 func (x *BudgetRequest) Reset() {
 	*x = BudgetRequest{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +2812,7 @@ func (x *BudgetRequest) String() string {
 func (*BudgetRequest) ProtoMessage() {}
 
 func (x *BudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +2825,7 @@ func (x *BudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRequest.ProtoReflect.Descriptor instead.
 func (*BudgetRequest) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{29}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BudgetRequest) GetDataSource() string {
@@ -2649,7 +2887,7 @@ type BudgetAnswer struct {
 
 func (x *BudgetAnswer) Reset() {
 	*x = BudgetAnswer{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2899,7 @@ func (x *BudgetAnswer) String() string {
 func (*BudgetAnswer) ProtoMessage() {}
 
 func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2912,7 @@ func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAnswer.ProtoReflect.Descriptor instead.
 func (*BudgetAnswer) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{30}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BudgetAnswer) GetSequence() uint64 {
@@ -2723,7 +2961,7 @@ var File_v1alpha1_sidecar_proto protoreflect.FileDescriptor
 
 const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\n" +
-	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x04\n" +
+	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x04\n" +
 	"\x0eConnectRequest\x12:\n" +
 	"\x05hello\x18\x01 \x01(\v2\".tidewaiter.sidecar.v1alpha1.HelloH\x00R\x05hello\x124\n" +
 	"\x03ack\x18\x02 \x01(\v2 .tidewaiter.sidecar.v1alpha1.AckH\x00R\x03ack\x127\n" +
@@ -2734,8 +2972,9 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\n" +
 	"withdrawal\x18\a \x01(\v2/.tidewaiter.sidecar.v1alpha1.ApprovalWithdrawalH\x00R\n" +
 	"withdrawal\x12D\n" +
-	"\x06budget\x18\b \x01(\v2*.tidewaiter.sidecar.v1alpha1.BudgetRequestH\x00R\x06budgetB\t\n" +
-	"\amessage\"\xcf\x04\n" +
+	"\x06budget\x18\b \x01(\v2*.tidewaiter.sidecar.v1alpha1.BudgetRequestH\x00R\x06budget\x12?\n" +
+	"\x04tags\x18\t \x01(\v2).tidewaiter.sidecar.v1alpha1.TagsAcquiredH\x00R\x04tagsB\t\n" +
+	"\amessage\"\x8c\x05\n" +
 	"\x0fConnectResponse\x12C\n" +
 	"\bsnapshot\x18\x01 \x01(\v2%.tidewaiter.sidecar.v1alpha1.SnapshotH\x00R\bsnapshot\x12:\n" +
 	"\x05lease\x18\x02 \x01(\v2\".tidewaiter.sidecar.v1alpha1.LeaseH\x00R\x05lease\x12I\n" +
@@ -2746,7 +2985,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\apending\x18\x05 \x01(\v2,.tidewaiter.sidecar.v1alpha1.ApprovalPendingH\x00R\apending\x12E\n" +
 	"\x06answer\x18\x06 \x01(\v2+.tidewaiter.sidecar.v1alpha1.ApprovalAnswerH\x00R\x06answer\x12D\n" +
 	"\tgrant_end\x18\a \x01(\v2%.tidewaiter.sidecar.v1alpha1.GrantEndH\x00R\bgrantEnd\x12C\n" +
-	"\x06budget\x18\b \x01(\v2).tidewaiter.sidecar.v1alpha1.BudgetAnswerH\x00R\x06budgetB\t\n" +
+	"\x06budget\x18\b \x01(\v2).tidewaiter.sidecar.v1alpha1.BudgetAnswerH\x00R\x06budget\x12;\n" +
+	"\x04tags\x18\t \x01(\v2%.tidewaiter.sidecar.v1alpha1.TagsKeptH\x00R\x04tagsB\t\n" +
 	"\amessage\"|\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12!\n" +
@@ -2757,7 +2997,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12J\n" +
 	"\fdata_sources\x18\x02 \x03(\v2'.tidewaiter.sidecar.v1alpha1.DataSourceR\vdataSources\x128\n" +
 	"\x05lease\x18\x03 \x01(\v2\".tidewaiter.sidecar.v1alpha1.LeaseR\x05lease\x12%\n" +
-	"\x0ebundle_signers\x18\x04 \x03(\fR\rbundleSigners\"\xb5\x04\n" +
+	"\x0ebundle_signers\x18\x04 \x03(\fR\rbundleSigners\"\xfc\x04\n" +
 	"\n" +
 	"DataSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -2770,7 +3010,9 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x0fclassifications\x18\x06 \x03(\v2+.tidewaiter.sidecar.v1alpha1.ClassificationR\x0fclassifications\x12+\n" +
 	"\x11trusted_functions\x18\a \x03(\tR\x10trustedFunctions\x12\x19\n" +
 	"\bmask_key\x18\b \x01(\fR\amaskKey\x12A\n" +
-	"\bidentity\x18\t \x01(\v2%.tidewaiter.sidecar.v1alpha1.IdentityR\bidentity\x12C\n" +
+	"\bidentity\x18\t \x01(\v2%.tidewaiter.sidecar.v1alpha1.IdentityR\bidentity\x12E\n" +
+	"\bacquired\x18\n" +
+	" \x03(\v2).tidewaiter.sidecar.v1alpha1.AcquiredTagsR\bacquired\x12C\n" +
 	"\bpostgres\x18\x10 \x01(\v2%.tidewaiter.sidecar.v1alpha1.PostgresH\x00R\bpostgresB\b\n" +
 	"\x06target\"j\n" +
 	"\x06Listen\x12\x12\n" +
@@ -2916,7 +3158,21 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"@\n" +
 	"\x12ApprovalWithdrawal\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xd0\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x90\x01\n" +
+	"\fTagsAcquired\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1f\n" +
+	"\vdata_source\x18\x02 \x01(\tR\n" +
+	"dataSource\x12C\n" +
+	"\acolumns\x18\x03 \x03(\v2).tidewaiter.sidecar.v1alpha1.AcquiredTagsR\acolumns\"\x82\x01\n" +
+	"\fAcquiredTags\x12\x1a\n" +
+	"\brelation\x18\x01 \x01(\rR\brelation\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x05R\x06number\x12\x16\n" +
+	"\x06schema\x18\x03 \x01(\tR\x06schema\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\"@\n" +
+	"\bTagsKept\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\"\xd0\x01\n" +
 	"\rBudgetRequest\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12>\n" +
@@ -2961,7 +3217,7 @@ func file_v1alpha1_sidecar_proto_rawDescGZIP() []byte {
 }
 
 var file_v1alpha1_sidecar_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_v1alpha1_sidecar_proto_goTypes = []any{
 	(TLSMode)(0),                  // 0: tidewaiter.sidecar.v1alpha1.TLSMode
 	(ApprovalOutcome)(0),          // 1: tidewaiter.sidecar.v1alpha1.ApprovalOutcome
@@ -2994,10 +3250,13 @@ var file_v1alpha1_sidecar_proto_goTypes = []any{
 	(*GrantedAccess)(nil),         // 28: tidewaiter.sidecar.v1alpha1.GrantedAccess
 	(*GrantEnd)(nil),              // 29: tidewaiter.sidecar.v1alpha1.GrantEnd
 	(*ApprovalWithdrawal)(nil),    // 30: tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
-	(*BudgetRequest)(nil),         // 31: tidewaiter.sidecar.v1alpha1.BudgetRequest
-	(*BudgetAnswer)(nil),          // 32: tidewaiter.sidecar.v1alpha1.BudgetAnswer
-	nil,                           // 33: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*TagsAcquired)(nil),          // 31: tidewaiter.sidecar.v1alpha1.TagsAcquired
+	(*AcquiredTags)(nil),          // 32: tidewaiter.sidecar.v1alpha1.AcquiredTags
+	(*TagsKept)(nil),              // 33: tidewaiter.sidecar.v1alpha1.TagsKept
+	(*BudgetRequest)(nil),         // 34: tidewaiter.sidecar.v1alpha1.BudgetRequest
+	(*BudgetAnswer)(nil),          // 35: tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	nil,                           // 36: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_v1alpha1_sidecar_proto_depIdxs = []int32{
 	4,  // 0: tidewaiter.sidecar.v1alpha1.ConnectRequest.hello:type_name -> tidewaiter.sidecar.v1alpha1.Hello
@@ -3007,43 +3266,47 @@ var file_v1alpha1_sidecar_proto_depIdxs = []int32{
 	19, // 4: tidewaiter.sidecar.v1alpha1.ConnectRequest.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingChunk
 	21, // 5: tidewaiter.sidecar.v1alpha1.ConnectRequest.approval:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalRequest
 	30, // 6: tidewaiter.sidecar.v1alpha1.ConnectRequest.withdrawal:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
-	31, // 7: tidewaiter.sidecar.v1alpha1.ConnectRequest.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetRequest
-	5,  // 8: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
-	14, // 9: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	15, // 10: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
-	20, // 11: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
-	25, // 12: tidewaiter.sidecar.v1alpha1.ConnectResponse.pending:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalPending
-	26, // 13: tidewaiter.sidecar.v1alpha1.ConnectResponse.answer:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalAnswer
-	29, // 14: tidewaiter.sidecar.v1alpha1.ConnectResponse.grant_end:type_name -> tidewaiter.sidecar.v1alpha1.GrantEnd
-	32, // 15: tidewaiter.sidecar.v1alpha1.ConnectResponse.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetAnswer
-	6,  // 16: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
-	14, // 17: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	7,  // 18: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
-	8,  // 19: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
-	11, // 20: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
-	12, // 21: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
-	13, // 22: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
-	9,  // 23: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
-	10, // 24: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
-	0,  // 25: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
-	33, // 26: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	34, // 27: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
-	22, // 28: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	23, // 29: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
-	24, // 30: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
-	34, // 31: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 32: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
-	27, // 33: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
-	22, // 34: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	28, // 35: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
-	22, // 36: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	2,  // 37: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
-	3,  // 38: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	34, // 7: tidewaiter.sidecar.v1alpha1.ConnectRequest.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetRequest
+	31, // 8: tidewaiter.sidecar.v1alpha1.ConnectRequest.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsAcquired
+	5,  // 9: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
+	14, // 10: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	15, // 11: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
+	20, // 12: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
+	25, // 13: tidewaiter.sidecar.v1alpha1.ConnectResponse.pending:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalPending
+	26, // 14: tidewaiter.sidecar.v1alpha1.ConnectResponse.answer:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalAnswer
+	29, // 15: tidewaiter.sidecar.v1alpha1.ConnectResponse.grant_end:type_name -> tidewaiter.sidecar.v1alpha1.GrantEnd
+	35, // 16: tidewaiter.sidecar.v1alpha1.ConnectResponse.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	33, // 17: tidewaiter.sidecar.v1alpha1.ConnectResponse.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsKept
+	6,  // 18: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
+	14, // 19: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	7,  // 20: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
+	8,  // 21: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
+	11, // 22: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
+	12, // 23: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
+	13, // 24: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
+	32, // 25: tidewaiter.sidecar.v1alpha1.DataSource.acquired:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	9,  // 26: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
+	10, // 27: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
+	0,  // 28: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
+	36, // 29: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	37, // 30: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
+	22, // 31: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	23, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
+	24, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
+	37, // 34: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 35: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	27, // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
+	22, // 37: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	28, // 38: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
+	32, // 39: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	22, // 40: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	2,  // 41: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
+	3,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
+	42, // [42:43] is the sub-list for method output_type
+	41, // [41:42] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_v1alpha1_sidecar_proto_init() }
@@ -3060,6 +3323,7 @@ func file_v1alpha1_sidecar_proto_init() {
 		(*ConnectRequest_Approval)(nil),
 		(*ConnectRequest_Withdrawal)(nil),
 		(*ConnectRequest_Budget)(nil),
+		(*ConnectRequest_Tags)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Snapshot)(nil),
@@ -3070,6 +3334,7 @@ func file_v1alpha1_sidecar_proto_init() {
 		(*ConnectResponse_Answer)(nil),
 		(*ConnectResponse_GrantEnd)(nil),
 		(*ConnectResponse_Budget)(nil),
+		(*ConnectResponse_Tags)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[4].OneofWrappers = []any{
 		(*DataSource_Postgres)(nil),
@@ -3081,7 +3346,7 @@ func file_v1alpha1_sidecar_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1alpha1_sidecar_proto_rawDesc), len(file_v1alpha1_sidecar_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

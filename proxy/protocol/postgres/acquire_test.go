@@ -2,10 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
 )
 
 const notesSQL = shopSQL + `
@@ -127,11 +132,67 @@ func TestTagsFollowInTheSessionsOwnTables(t *testing.T) {
 	}
 }
 
+func TestNothingIsWrittenBeforeItsTagsAreKept(t *testing.T) {
+	var asked [][]catalog.Acquired
+	answer := errors.New("there is no operator")
+	var mu sync.Mutex
+	p := start(t, config{tags: shopTags, sql: notesSQL, engine: func(o *postgres.Options) {
+		o.Keep = func(_ context.Context, acquired []catalog.Acquired) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, acquired)
+			return answer
+		}
+	}})
+	conn := p.connect(t)
+	const write = "insert into notes select id, ssn, 'fine' from customers"
+	if _, err := conn.Exec(t.Context(), write).ReadAll(); err == nil || !strings.Contains(err.Error(), "there is no operator") {
+		t.Errorf("written although nobody keeps the tags: %v", err)
+	}
+	if got := shown(t, conn, "select count(*) from notes"); got != "1 " {
+		t.Errorf("rows in the table: %q", got)
+	}
+	mu.Lock()
+	answer = nil
+	mu.Unlock()
+	shown(t, conn, write)
+	shown(t, conn, write)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) < 2 || len(asked[len(asked)-1]) != 1 || asked[len(asked)-1][0].Relation == 0 {
+		t.Errorf("asked to keep %v", asked)
+	}
+	if len(asked) > 4 {
+		t.Errorf("asked %d times: what is kept was asked for again", len(asked))
+	}
+}
+
+// What another sidecar has seen written is protected here as well.
+func TestTagsThatAnotherSidecarHasSeenAcquiredProtect(t *testing.T) {
+	var kept []catalog.Acquired
+	writer := start(t, config{tags: shopTags, sql: notesSQL, engine: func(o *postgres.Options) {
+		o.Keep = func(_ context.Context, acquired []catalog.Acquired) error {
+			kept = acquired
+			return nil
+		}
+	}})
+	shown(t, writer.connect(t), "insert into notes select id, ssn, 'fine' from customers")
+	reader := start(t, config{tags: shopTags, server: writer.server, database: writer.db})
+	conn := reader.connect(t)
+	if got := shown(t, conn, "select note from notes"); !strings.Contains(got, "078-05") {
+		t.Fatalf("without them the other proxy masks all the same, so this shows nothing: %q", got)
+	}
+	reader.engine.Reclassify(nil, kept, nil)
+	if got := shown(t, conn, "select note from notes"); strings.Contains(got, "078-05") || !strings.Contains(got, "*****") {
+		t.Errorf("the other proxy shows %q", got)
+	}
+}
+
 func TestAcquiredTagsOutliveReclassification(t *testing.T) {
 	p := start(t, config{tags: shopTags, sql: notesSQL})
 	conn := p.connect(t)
 	shown(t, conn, "insert into notes select id, ssn, 'fine' from customers")
-	p.engine.Reclassify(nil, nil)
+	p.engine.Reclassify(nil, nil, nil)
 	if got := shown(t, conn, "select note from notes"); strings.Contains(got, "078-05") {
 		t.Errorf("after the classification was withdrawn: %q", got)
 	}

@@ -33,6 +33,8 @@ type catalogCache struct {
 	by  *outset // what now was made by
 	// acquired are tags that columns have got from values written to them.
 	acquired []catalog.Acquired
+	kept     []catalog.Acquired // of acquired, those that are known beyond this process
+	loaded   func()             // called after each load, with the lock held
 	epoch    uint64 // counts what has changed the tags, besides the database
 	settled  uint64 // the epoch that every statement under way was decided in, or later
 	conn     *pgconn.PgConn
@@ -46,13 +48,14 @@ type catalogCache struct {
 // outset is what the owner says of the database, from which tags spread.
 type outset struct {
 	classifications []catalog.Classification
+	acquired        []catalog.Acquired
 	trusted         []string
 }
 
 // reclassify puts another outset in force: a catalog that was made by an older one
 // is not used any more. It does not wait for a load that is under way.
-func (c *catalogCache) reclassify(classifications []catalog.Classification, trusted []string) {
-	c.outset.Store(&outset{classifications, trusted})
+func (c *catalogCache) reclassify(classifications []catalog.Classification, acquired []catalog.Acquired, trusted []string) {
+	c.outset.Store(&outset{classifications, acquired, trusted})
 }
 
 // usable reports whether there is a catalog that is made by the outset in force. It
@@ -154,12 +157,15 @@ func (c *catalogCache) refresh(ctx context.Context, s *session.Session, changed 
 			c.epoch++
 		}
 		next, err := catalog.LoadWith(ctx, c.conn, catalog.Options{
-			Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.acquired, Epoch: c.epoch, Views: analysis.ViewTags,
+			Classifications: by.classifications, Trusted: by.trusted, Previous: c.now, Acquired: c.wanted(by), Epoch: c.epoch, Views: analysis.ViewTags,
 		})
 		if err != nil {
 			return err
 		}
 		c.now, c.by, c.mark, c.acquired = next, by, mark, next.Acquired()
+		if len(c.acquired) > 0 {
+			c.loaded()
+		}
 	}
 	c.probed, c.quiet = asked, quiet
 	return nil

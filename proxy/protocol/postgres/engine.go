@@ -22,6 +22,10 @@ type Options struct {
 	ClientTLS *tls.Config
 	// Classifications put tags on columns.
 	Classifications []catalog.Classification
+	// Acquired tags, of columns that other sidecars have seen protected values written to.
+	Acquired []catalog.Acquired
+	// Keep makes acquired tags known beyond this process; nil: nobody has to know.
+	Keep func(ctx context.Context, acquired []catalog.Acquired) error
 	// Trusted user functions, see analysis.Options.
 	Trusted []string
 	// Core settings of every connection.
@@ -37,12 +41,14 @@ type Engine struct {
 	flights flights
 	trusted atomic.Pointer[[]string]
 	planned atomic.Pointer[planFor]
+	keeping atomic.Bool
 }
 
 // New returns an engine.
 func New(opt Options) *Engine {
 	e := &Engine{opt: opt, catalog: catalogCache{dataSource: opt.DataSource}}
-	e.Reclassify(opt.Classifications, opt.Trusted)
+	e.catalog.loaded = e.keepLater
+	e.Reclassify(opt.Classifications, opt.Acquired, opt.Trusted)
 	return e
 }
 
@@ -50,9 +56,9 @@ func New(opt Options) *Engine {
 // loaded again before the next statement, whichever connection it comes on: what
 // was understood under the old tags is forgotten, and if the catalog cannot be had,
 // nothing is decided.
-func (e *Engine) Reclassify(classifications []catalog.Classification, trusted []string) {
+func (e *Engine) Reclassify(classifications []catalog.Classification, acquired []catalog.Acquired, trusted []string) {
 	e.trusted.Store(&trusted) // first: whoever sees the new catalog has to see it as well
-	e.catalog.reclassify(classifications, trusted)
+	e.catalog.reclassify(classifications, acquired, trusted)
 }
 
 // Close ends the engine's own connection to the server. Sessions are not touched.
