@@ -29,7 +29,7 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 	options := distribute.Options{
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,
 		Sessions: writer, Injection: settings(o), Listen: o.Sidecars,
-		Names: append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
+		Names:      append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
 		Acquired:   &acquired.Keeper{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Now: time.Now},
 		OneReplica: o.OneReplica,
 		Lease:      o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,

@@ -23,9 +23,9 @@ type Settings struct {
 	ClientTLS       *tls.Config
 	Classifications []Classification
 	Acquired        []Acquired // see [Settings.Keep]
-	Trusted         []string // functions that the owner vouches for
-	RecordRows      bool     // results go into the recording, as the client saw them
-	MaskKey         []byte   // key of the Hash strategy, 32 bytes
+	Trusted         []string   // functions that the owner vouches for
+	RecordRows      bool       // results go into the recording, as the client saw them
+	MaskKey         []byte     // key of the Hash strategy, 32 bytes
 	// Keep makes tags that columns are about to acquire outlive this process and bind every other; nil: they are known
 	// to this process alone. Nothing is written to the columns unless it returns nil.
 	Keep func(ctx context.Context, acquired []Acquired) error

@@ -35,8 +35,8 @@ type catalogCache struct {
 	acquired []catalog.Acquired
 	kept     []catalog.Acquired // of acquired, those that are known beyond this process
 	loaded   func()             // called after each load, with the lock held
-	epoch    uint64 // counts what has changed the tags, besides the database
-	settled  uint64 // the epoch that every statement under way was decided in, or later
+	epoch    uint64             // counts what has changed the tags, besides the database
+	settled  uint64             // the epoch that every statement under way was decided in, or later
 	conn     *pgconn.PgConn
 	used     time.Time
 	probed   time.Time
