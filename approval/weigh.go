@@ -156,7 +156,7 @@ func end(status *v1alpha1.AccessRequestStatus, state v1alpha1.AccessRequestState
 
 func set(status *v1alpha1.AccessRequestStatus, condition string, is metav1.ConditionStatus, reason, message string, now time.Time) {
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: condition, Status: is, Reason: reason, Message: shorten(message, 1024), LastTransitionTime: metav1.NewTime(now),
+		Type: condition, Status: is, Reason: reason, Message: Shorten(message, 1024), LastTransitionTime: metav1.NewTime(now),
 	})
 }
 

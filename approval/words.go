@@ -17,7 +17,7 @@ func list(status *v1alpha1.AccessRequestStatus, d *v1alpha1.AccessDecision, refu
 	}
 	w := v1alpha1.WeighedDecision{Name: v1alpha1.ObjectName(d.Name), Decision: d.Spec.Decision, By: by}
 	if refused != nil {
-		w.Refused = shorten(refused.Error(), 512)
+		w.Refused = Shorten(refused.Error(), 512)
 	}
 	status.Decisions = fit(append(status.Decisions, w))
 }
@@ -48,7 +48,7 @@ func missing(approvers []*v1alpha1.AccessDecision, terms *Terms) string {
 			out = append(out, "somebody of group "+string(group))
 		}
 	}
-	return shorten(strings.Join(out, "; "), 256)
+	return Shorten(strings.Join(out, "; "), 256)
 }
 
 // said is who decided, and their words.
@@ -57,7 +57,7 @@ func said(d *v1alpha1.AccessDecision) string {
 	if d.Spec.Reason == "" {
 		return by
 	}
-	return by + ": " + shorten(d.Spec.Reason, 512)
+	return by + ": " + Shorten(d.Spec.Reason, 512)
 }
 
 func joined(groups []v1alpha1.GroupName, last string) string {
@@ -74,8 +74,8 @@ func joined(groups []v1alpha1.GroupName, last string) string {
 	return out.String()
 }
 
-// shorten cuts a text at a character's boundary, to that many bytes.
-func shorten(text string, most int) string {
+// Shorten cuts a text at a character's boundary, to that many bytes.
+func Shorten(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
@@ -85,4 +85,27 @@ func shorten(text string, most int) string {
 		at--
 	}
 	return text[:at] + tail
+}
+
+// Summary is access in a few words, such as "Update on public.orders for 1h".
+func Summary(access *v1alpha1.RequestedAccess) string {
+	if access == nil {
+		return ""
+	}
+	var statements, tables []string
+	for _, s := range access.Statements {
+		statements = append(statements, string(s))
+	}
+	for _, t := range access.Tables {
+		tables = append(tables, string(t))
+	}
+	length := access.Duration.Duration.String()
+	if strings.HasSuffix(length, "m0s") {
+		length = strings.TrimSuffix(length, "0s")
+	}
+	if strings.HasSuffix(length, "h0m") {
+		length = strings.TrimSuffix(length, "0m")
+	}
+	tail := " for " + length
+	return Shorten(strings.Join(statements, ", ")+" on "+strings.Join(tables, ", "), 256-len(tail)) + tail
 }

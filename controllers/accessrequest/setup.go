@@ -1,0 +1,96 @@
+package accessrequest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrlbuilder "sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/approval"
+	"github.com/tidewaiter/tidewaiter/controllers/phase"
+)
+
+// Indexes of the cache. byRequest is a selectable field as well, so that the API server itself can be asked by it.
+const (
+	byRequest = "spec.requestRef.name"
+	byPolicy  = "policies"
+	byPod     = "pod"
+)
+
+// Index makes the cache find decisions by their request, and requests by their policies and their pod (its UID). It is called
+// once, before the cache is started.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	err := errors.Join(
+		indexer.IndexField(ctx, &v1alpha1.AccessDecision{}, byRequest, func(obj client.Object) []string {
+			return []string{string(obj.(*v1alpha1.AccessDecision).Spec.RequestRef.Name)}
+		}),
+		indexer.IndexField(ctx, &v1alpha1.AccessRequest{}, byPolicy, func(obj client.Object) []string {
+			var names []string
+			for _, name := range approval.Names(&obj.(*v1alpha1.AccessRequest).Spec) {
+				names = append(names, string(name))
+			}
+			return names
+		}),
+		indexer.IndexField(ctx, &v1alpha1.AccessRequest{}, byPod, func(obj client.Object) []string {
+			if pod := obj.(*v1alpha1.AccessRequest).Spec.Requester.Pod; pod != nil {
+				return []string{pod.UID}
+			}
+			return nil
+		}),
+	)
+	if err != nil {
+		return fmt.Errorf("indexes of AccessRequests and AccessDecisions: %w", err)
+	}
+	return nil
+}
+
+// SetUp runs the reconciler in a manager, on the leader. Requests that are over are kept for a time; 0: DefaultKept.
+func SetUp(mgr manager.Manager, clients phase.Clients, kept time.Duration) error {
+	from := affected{clients.Cached}
+	err := ctrlbuilder.ControllerManagedBy(mgr).Named("accessrequest").For(&v1alpha1.AccessRequest{}).
+		Watches(&v1alpha1.AccessDecision{}, handler.EnqueueRequestsFromMapFunc(from.decision)).
+		Watches(&v1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(from.policy), ctrlbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(phase.Options(4)).Complete(New(clients, mgr.GetClient(), kept))
+	if err != nil {
+		return fmt.Errorf("controller of AccessRequests: %w", err)
+	}
+	return nil
+}
+
+// affected finds the requests whose status may change with another object.
+type affected struct {
+	cached client.Reader
+}
+
+func (affected) decision(_ context.Context, obj client.Object) []reconcile.Request {
+	decision, ok := obj.(*v1alpha1.AccessDecision)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: decision.Namespace, Name: string(decision.Spec.RequestRef.Name)}}}
+}
+
+func (a affected) policy(ctx context.Context, obj client.Object) []reconcile.Request {
+	var list v1alpha1.AccessRequestList
+	if err := a.cached.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{byPolicy: obj.GetName()}); err != nil {
+		log.FromContext(ctx).Error(err, "list AccessRequests", "policy", obj.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if approval.Open(list.Items[i].Status.State) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
