@@ -12,6 +12,10 @@ import (
 // RegoRule is what a policy's own Rego is called where it asks for an approval.
 const RegoRule = "rego"
 
+// ByRequest is the index of AccessDecisions by the name of their request. It is a selectable field as well, so that the API
+// server itself can be asked by it.
+const ByRequest = "spec.requestRef.name"
+
 // Policies are AccessPolicies of the request's namespace by name. One that is not there has no entry.
 type Policies map[v1alpha1.ObjectName]*v1alpha1.AccessPolicy
 

@@ -89,7 +89,7 @@ func (r *Reconciler) weigh(ctx context.Context, reader client.Reader, request *v
 	}
 	c := approval.Case{Request: request, Allowed: rights.allowed, Now: r.Now()}
 	var list v1alpha1.AccessDecisionList
-	if err := reader.List(ctx, &list, client.InNamespace(request.Namespace), client.MatchingFields{byRequest: request.Name}); err != nil {
+	if err := reader.List(ctx, &list, client.InNamespace(request.Namespace), client.MatchingFields{approval.ByRequest: request.Name}); err != nil {
 		return request.Status, fmt.Errorf("list AccessDecisions about AccessRequest %s/%s: %w", request.Namespace, request.Name, err)
 	}
 	c.Decisions = list.Items

@@ -20,18 +20,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 )
 
-// Indexes of the cache. byRequest is a selectable field as well, so that the API server itself can be asked by it.
+// Indexes of the cache beside approval.ByRequest.
 const (
-	byRequest = "spec.requestRef.name"
-	byPolicy  = "policies"
-	byPod     = "pod"
+	byPolicy = "policies"
+	byPod    = "pod"
 )
 
 // Index makes the cache find decisions by their request, and requests by their policies and their pod (its UID). It is called
 // once, before the cache is started.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	err := errors.Join(
-		indexer.IndexField(ctx, &v1alpha1.AccessDecision{}, byRequest, func(obj client.Object) []string {
+		indexer.IndexField(ctx, &v1alpha1.AccessDecision{}, approval.ByRequest, func(obj client.Object) []string {
 			return []string{string(obj.(*v1alpha1.AccessDecision).Spec.RequestRef.Name)}
 		}),
 		indexer.IndexField(ctx, &v1alpha1.AccessRequest{}, byPolicy, func(obj client.Object) []string {
