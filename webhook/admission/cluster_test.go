@@ -146,7 +146,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 
 // policies applies the ValidatingAdmissionPolicies and asks until they are in force.
 func (c *cluster) policies(ctx context.Context) error {
-	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging", "identity"} {
+	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging", "identity", "approvals"} {
 		cmd := c.Command(ctx, "apply", "-f", "../../config/admission/"+file+".yaml")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
