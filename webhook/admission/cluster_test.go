@@ -36,6 +36,9 @@ type cluster struct {
 	*kubetest.Server
 	client client.Client
 	took   *durations
+
+	records *Records // of approvals
+	decided *durations
 }
 
 const patience = 60 * time.Second
@@ -81,7 +84,7 @@ func newCluster() (*cluster, error) {
 	}
 	config := rest.CopyConfig(server.Config)
 	config.QPS = -1
-	c := &cluster{Server: server, took: &durations{}}
+	c := &cluster{Server: server, took: &durations{}, decided: &durations{}}
 	if c.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
@@ -112,6 +115,9 @@ func (c *cluster) serve(ctx context.Context, config *rest.Config, scheme *runtim
 		Host: c.Webhooks.LocalServingHost, Port: c.Webhooks.LocalServingPort, CertDir: c.Webhooks.LocalServingCertDir,
 	})
 	server.Register(PodPath, c.took.measure(&webhook.Admission{Handler: pods}))
+	if err := c.serveApprovals(ctx, objects, server); err != nil {
+		return err
+	}
 	server.Register(laterPath, &webhook.Admission{Handler: admission.HandlerFunc(later)})
 	go func() { _ = objects.Start(ctx) }()
 	go func() { _ = server.Start(ctx) }()
