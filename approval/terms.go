@@ -66,7 +66,7 @@ type Terms struct {
 	BreakGlass bool
 	// Grant is what the approval is good for: Statement if one rule says so, else Session if one does, else the shortest time.
 	Grant v1alpha1.ApprovalGrant
-	// For is how long the grant holds; 0: as long as Grant says.
+	// For is how long the grant holds where it is for a time; else 0.
 	For time.Duration
 }
 
@@ -141,7 +141,7 @@ func grantOf(spec *v1alpha1.AccessRequestSpec, all []v1alpha1.Approval) (v1alpha
 		}
 	}
 	if session {
-		return v1alpha1.GrantSession, least
+		return v1alpha1.GrantSession, 0
 	}
 	return v1alpha1.ApprovalGrant(least.String()), least
 }

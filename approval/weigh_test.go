@@ -297,7 +297,7 @@ func TestOfSeveralRulesTheStrictestCounts(t *testing.T) {
 		"glass of both":      {asks("ask", glass), asks("ask", glass), "1 [] [] true Statement 0s"},
 		"groups":             {asks("ask", anyOf("x"), allOf("y")), asks("ask", anyOf("z"), allOf("y", "w")), "1 [[x] [z]] [y w] false Statement 0s"},
 		"session, statement": {asks("ask", grant("Session")), asks("ask", grant("Statement")), "1 [] [] false Statement 0s"},
-		"session, time":      {asks("ask", grant("Session")), asks("ask", grant("1h")), "1 [] [] false Session 1h0m0s"},
+		"session, time":      {asks("ask", grant("Session")), asks("ask", grant("1h")), "1 [] [] false Session 0s"},
 		"two times":          {asks("ask", grant("2h")), asks("ask", grant("1h")), "1 [] [] false 1h0m0s 1h0m0s"},
 		"unknown grant":      {asks("ask", grant("Forever")), asks("ask", grant("1h")), "1 [] [] false Statement 0s"},
 	} {
