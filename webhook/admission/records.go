@@ -79,6 +79,20 @@ func (r *Records) policies(ctx context.Context, namespace string, spec *v1alpha1
 	return out, nil
 }
 
+// requests of a namespace that the cache has: how many, and how many of them ask for access ahead of time.
+func (r *Records) requests(ctx context.Context, namespace string) (all, access int, err error) {
+	var list v1alpha1.AccessRequestList
+	if err := r.cached.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return 0, 0, fmt.Errorf("listing AccessRequests of namespace %s: %w", namespace, err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Spec.Access != nil {
+			access++
+		}
+	}
+	return len(list.Items), access, nil
+}
+
 // decisions about a request that the cache has, of one kind.
 func (r *Records) decisions(ctx context.Context, namespace, request string, kind v1alpha1.DecisionKind) (int, error) {
 	var list v1alpha1.AccessDecisionList

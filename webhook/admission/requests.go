@@ -28,11 +28,20 @@ const (
 	longestExpiry = 7 * 24 * time.Hour
 )
 
+// How many AccessRequests a namespace has at most, over or not: who may create them must not fill the API server's store. Those
+// that people make leave room for statements that are held.
+const (
+	mostRequests = 2000
+	mostOfPeople = 500
+)
+
 // Requests stamps AccessRequests with who makes them, and refuses those that no approval could make good.
 type Requests struct {
 	records  *Records
 	operator string
 	now      func() time.Time
+
+	most, mostOfPeople int
 }
 
 // NewRequests returns the webhook of AccessRequests. Only the user named operator, which must not be empty, says that a
@@ -41,7 +50,7 @@ func NewRequests(records *Records, operator string, now func() time.Time) (*Requ
 	if operator == "" {
 		return nil, fmt.Errorf("the webhook of AccessRequests must know the operator's own user name")
 	}
-	return &Requests{records: records, operator: operator, now: now}, nil
+	return &Requests{records: records, operator: operator, now: now, most: mostRequests, mostOfPeople: mostOfPeople}, nil
 }
 
 // Register serves it.
@@ -64,6 +73,9 @@ func (r *Requests) decide(ctx context.Context, request *admission.Request) (*inj
 		return nil, err
 	}
 	spec := &asked.Spec
+	if err := r.room(ctx, request.Namespace, spec); err != nil {
+		return nil, err
+	}
 	result := &inject.Result{Patch: []inject.Operation{set("/spec/createdBy", decider(&request.UserInfo, nil))}}
 	switch {
 	case spec.Statement != nil && request.UserInfo.Username != r.operator:
@@ -84,6 +96,18 @@ func (r *Requests) decide(ctx context.Context, request *admission.Request) (*inj
 		result.Patch = append(result.Patch, set("/spec/expiresAt", metav1.NewTime(now.Add(defaultExpiry).UTC())))
 	}
 	return result, nil
+}
+
+// room refuses a request where its namespace has too many.
+func (r *Requests) room(ctx context.Context, namespace string, spec *v1alpha1.AccessRequestSpec) error {
+	all, ofPeople, err := r.records.requests(ctx, namespace)
+	switch {
+	case err != nil:
+		return err
+	case all >= r.most || spec.Access != nil && ofPeople >= r.mostOfPeople:
+		return denied("namespace %s has %d AccessRequests, %d of them for access ahead of time, and takes no more of this kind: delete those that nobody needs", namespace, all, ofPeople)
+	}
+	return nil
 }
 
 // beyond says what of a request for access ahead of time no approval could make good.
