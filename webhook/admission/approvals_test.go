@@ -108,7 +108,9 @@ func TestDecisionsAreAdmittedWithinTheBudget(t *testing.T) {
 			due := begin.Add(time.Duration(i) * time.Second / perSecond)
 			<-time.After(time.Until(due))
 			late = append(late, time.Since(due))
-			running.Go(func() { errs[i] = c.client.Create(t.Context(), decisionAbout(requests[i%len(requests)]), client.DryRunAll) })
+			running.Go(func() {
+				errs[i] = c.client.Create(t.Context(), decisionAbout(requests[i%len(requests)]), client.DryRunAll)
+			})
 		}
 		running.Wait()
 		if err := errors.Join(errs...); err != nil {
