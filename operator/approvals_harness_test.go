@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -76,6 +77,7 @@ type town struct {
 	op    client.Client // the operator's own account
 	run   *replica
 	next  atomic.Int64
+	pod   *corev1.Pod // that waits
 	t     *testing.T
 }
 
@@ -97,6 +99,7 @@ func newTown(t *testing.T, changes ...func(*Options)) *town {
 	must(t, server.CreateNamespace(t.Context(), "data", nil))
 	must(t, server.CreateNamespace(t.Context(), "shop", map[string]string{"tidewaiter.dev/injection": "enabled"}))
 	server.Kubectl(t, "create", "serviceaccount", "report-agent", "-n", "shop")
+	w.pod = w.newPod("report-7d9f")
 	server.Apply(t, approvalsManifest)
 	server.Kubectl(t, "apply", "-f", "../config/samples/access/approvers.yaml")
 	alone := func(o *Options) { o.OneReplica = true } // a busy machine must not cost a lease
@@ -105,6 +108,17 @@ func newTown(t *testing.T, changes ...func(*Options)) *town {
 	w.reachable(w.run.webhook)
 	w.inForce()
 	return w
+}
+
+// newPod makes a pod of the account that asks.
+func (w *town) newPod(name string) *corev1.Pod {
+	w.t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+		Spec:       corev1.PodSpec{ServiceAccountName: "report-agent", Containers: []corev1.Container{{Name: "a", Image: "a"}}},
+	}
+	must(w.t, w.admin.Create(w.t.Context(), pod))
+	return pod
 }
 
 // reachable tells the API server where the webhook is: it runs outside of the cluster's network.
@@ -179,7 +193,7 @@ func (w *town) held(rule string) *v1alpha1.AccessRequest {
 			DataSource: v1alpha1.DataSourceReference{Name: "orders"}, Policy: "reporting", Rule: rule,
 			Requester: v1alpha1.Requester{
 				Namespace: "shop", ServiceAccount: "report-agent",
-				Pod: &v1alpha1.PodReference{Name: "report-7d9f", UID: "3f1c2c6e-6a9b-4d7e-8a55-0e7f6e0b7a11"},
+				Pod: &v1alpha1.PodReference{Name: v1alpha1.ObjectName(w.pod.Name), UID: string(w.pod.UID)},
 			},
 			Statement: &v1alpha1.HeldStatement{
 				Session: "s1", Digest: v1alpha1.Digest(strings.Repeat("a1", 32)), Text: "COPY orders TO STDOUT", Hold: strings.Repeat("0", 32),

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/accessrequest"
 )
 
 // The API server, its authorizer, the webhook, the policies and the operator are the real ones; the requests are made by
@@ -27,6 +28,7 @@ func TestPeopleDecide(t *testing.T) {
 		"about what they read": aboutWhatTheyRead, "two of them": twoOfThem, "by groups": byGroups, "deny and revoke": denyAndRevoke,
 		"in an emergency": inAnEmergency, "ahead of time": aheadOfTime, "before it expires": beforeItExpires,
 		"by the policy as it is": byThePolicyAsItIs, "quickly": quickly, "of several policies": ofSeveralPolicies,
+		"for somebody who waits": forSomebodyWhoWaits,
 	} {
 		t.Run(name, func(t *testing.T) {
 			outer := w.t
@@ -78,12 +80,7 @@ func onlyWhoMay(t *testing.T, w *town) {
 	refused(t, "a Deny of who has not the verb", w.user("eve").Create(t.Context(), decision(request, v1alpha1.DecisionDeny)), "you may not approve")
 
 	// The workload that asks, with the right by mistake: by a token of its pod, and by another one of the same account.
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", GenerateName: "agent-"},
-		Spec:       corev1.PodSpec{ServiceAccountName: "report-agent", Containers: []corev1.Container{{Name: "a", Image: "a"}}},
-	}
-	must(t, w.admin.Create(t.Context(), pod))
-	bound, err := w.PodToken(t.Context(), pod)
+	bound, err := w.PodToken(t.Context(), w.pod)
 	must(t, err)
 	unbound, err := w.UnboundToken(t.Context(), "shop", "report-agent")
 	must(t, err)
@@ -398,6 +395,25 @@ func byThePolicyAsItIs(t *testing.T, w *town) {
 	w.state(next, v1alpha1.RequestPending)
 	w.Kubectl(t, "delete", "tap", "-n", "data", "passing")
 	w.state(next, v1alpha1.RequestWithdrawn)
+}
+
+func forSomebodyWhoWaits(t *testing.T, w *town) {
+	request := w.create(w.held("exports"))
+	w.state(request, v1alpha1.RequestPending)
+	must(t, accessrequest.Withdraw(t.Context(), w.op, client.ObjectKeyFromObject(request), "the client has gone"))
+	w.state(request, v1alpha1.RequestWithdrawn)
+	w.event("AccessRequest", request.Name, corev1.EventTypeNormal, v1alpha1.ReasonWithdrawn, "Withdrawn: the client has gone")
+	refused(t, "an answer to nobody", w.user("alice").Create(t.Context(), decision(request, v1alpha1.DecisionApprove)), "is Withdrawn: it is too late")
+
+	// Nobody withdraws for a pod that is gone with the replica that it spoke to.
+	was := w.pod
+	defer func() { w.pod = was }()
+	w.pod = w.newPod("report-gone")
+	alone := w.create(w.held("exports"))
+	w.state(alone, v1alpha1.RequestPending)
+	must(t, w.admin.Delete(t.Context(), w.pod, client.GracePeriodSeconds(0)))
+	w.state(alone, v1alpha1.RequestWithdrawn)
+	w.event("AccessRequest", alone.Name, corev1.EventTypeNormal, v1alpha1.ReasonWithdrawn, "Withdrawn: the pod that waited is gone")
 }
 
 func ofSeveralPolicies(t *testing.T, w *town) {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -76,10 +78,45 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 func (r *Reconciler) decide(ctx context.Context, request *v1alpha1.AccessRequest) (v1alpha1.AccessRequestStatus, error) {
 	rights := &rights{ctx: ctx, client: r.writer, namespace: request.Namespace, known: map[string]bool{}}
 	status, err := r.weigh(ctx, r.Cached, request, rights)
-	if err != nil || status.State == request.Status.State || approval.Open(status.State) {
+	if err == nil && !approval.Open(status.State) && status.State != request.Status.State {
+		status, err = r.weigh(ctx, r.Live, request, rights)
+	}
+	if err != nil || !approval.Open(status.State) {
 		return status, err
 	}
-	return r.weigh(ctx, r.Live, request, rights)
+	waits, err := r.waits(ctx, request)
+	if err == nil && !waits {
+		approval.Withdraw(&status, v1alpha1.ReasonWithdrawn, "the pod that waited is gone", r.Now())
+	}
+	return status, err
+}
+
+// waits reports whether the pod that waits is still there. Usually whoever made the request withdraws it; that is a replica,
+// which may have gone with the pod.
+func (r *Reconciler) waits(ctx context.Context, request *v1alpha1.AccessRequest) (bool, error) {
+	ref := request.Spec.Requester.Pod
+	if ref == nil {
+		return true, nil
+	}
+	alive, err := r.alive(ctx, r.Cached, request)
+	if err != nil || alive {
+		return alive, err
+	}
+	return r.alive(ctx, r.Live, request)
+}
+
+// alive reports whether the requester's pod is there and has not finished.
+func (r *Reconciler) alive(ctx context.Context, reader client.Reader, request *v1alpha1.AccessRequest) (bool, error) {
+	ref := request.Spec.Requester.Pod
+	var pod corev1.Pod
+	err := reader.Get(ctx, types.NamespacedName{Namespace: request.Spec.Requester.Namespace, Name: string(ref.Name)}, &pod)
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read Pod %s/%s: %w", request.Spec.Requester.Namespace, ref.Name, err)
+	}
+	return string(pod.UID) == ref.UID && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed, nil
 }
 
 func (r *Reconciler) weigh(ctx context.Context, reader client.Reader, request *v1alpha1.AccessRequest, rights *rights) (v1alpha1.AccessRequestStatus, error) {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrlbuilder "sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -55,11 +57,13 @@ func Index(ctx context.Context, indexer client.FieldIndexer) error {
 
 // SetUp runs the reconciler in a manager, on the leader. Requests that are over are kept for a time; 0: DefaultKept.
 func SetUp(mgr manager.Manager, clients phase.Clients, kept time.Duration) error {
-	from := affected{clients.Cached}
+	r, from := New(clients, mgr.GetClient(), kept), affected{clients.Cached}
 	err := ctrlbuilder.ControllerManagedBy(mgr).Named("accessrequest").For(&v1alpha1.AccessRequest{}).
 		Watches(&v1alpha1.AccessDecision{}, handler.EnqueueRequestsFromMapFunc(from.decision)).
 		Watches(&v1alpha1.AccessPolicy{}, handler.EnqueueRequestsFromMapFunc(from.policy), ctrlbuilder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(phase.Options(4)).Complete(New(clients, mgr.GetClient(), kept))
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(from.pod), ctrlbuilder.WithPredicates(ends())).
+		Watches(&v1alpha1.AccessRequest{}, r.withdrawn()).
+		WithOptions(phase.Options(4)).Complete(r)
 	if err != nil {
 		return fmt.Errorf("controller of AccessRequests: %w", err)
 	}
@@ -80,9 +84,18 @@ func (affected) decision(_ context.Context, obj client.Object) []reconcile.Reque
 }
 
 func (a affected) policy(ctx context.Context, obj client.Object) []reconcile.Request {
+	return a.open(ctx, client.InNamespace(obj.GetNamespace()), client.MatchingFields{byPolicy: obj.GetName()})
+}
+
+func (a affected) pod(ctx context.Context, obj client.Object) []reconcile.Request {
+	return a.open(ctx, client.MatchingFields{byPod: string(obj.GetUID())})
+}
+
+// open finds requests that wait for people.
+func (a affected) open(ctx context.Context, of ...client.ListOption) []reconcile.Request {
 	var list v1alpha1.AccessRequestList
-	if err := a.cached.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{byPolicy: obj.GetName()}); err != nil {
-		log.FromContext(ctx).Error(err, "list AccessRequests", "policy", obj.GetName())
+	if err := a.cached.List(ctx, &list, of...); err != nil {
+		log.FromContext(ctx).Error(err, "list AccessRequests")
 		return nil
 	}
 	var requests []reconcile.Request
@@ -92,4 +105,18 @@ func (a affected) policy(ctx context.Context, obj client.Object) []reconcile.Req
 		}
 	}
 	return requests
+}
+
+// ends lets the ends of pods through: they are removed, or finish.
+func ends() predicate.Predicate {
+	over := func(obj client.Object) bool {
+		pod, ok := obj.(*corev1.Pod)
+		return ok && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
+	}
+	return predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		DeleteFunc:  func(event.DeleteEvent) bool { return true },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return over(e.ObjectNew) && !over(e.ObjectOld) },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
 }

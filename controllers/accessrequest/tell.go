@@ -8,8 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/approval"
@@ -26,10 +30,23 @@ var outcomes = map[v1alpha1.AccessRequestState]outcome{
 	v1alpha1.RequestRevoked:   {v1alpha1.ConditionRevoked, corev1.EventTypeWarning, "Revoke"},
 }
 
-// tell makes an event, a log line and a count of a state that has changed. A withdrawal by Withdraw is told by nobody: who
-// waited knows.
+// withdrawn tells of a withdrawal, whichever replica has written it: the leader sees it in its watch.
+func (r *Reconciler) withdrawn() handler.Funcs {
+	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		before, _ := e.ObjectOld.(*v1alpha1.AccessRequest)
+		after, _ := e.ObjectNew.(*v1alpha1.AccessRequest)
+		if before != nil && after != nil && after.Status.State == v1alpha1.RequestWithdrawn && before.Status.State != v1alpha1.RequestWithdrawn {
+			r.end(ctx, after)
+		}
+	}}
+}
+
+// tell makes events, log lines and counts of what Reconcile has written, but for withdrawals.
 func (r *Reconciler) tell(ctx context.Context, before, after *v1alpha1.AccessRequest) {
 	state := after.Status.State
+	if state == v1alpha1.RequestWithdrawn {
+		return
+	}
 	if state == before.Status.State {
 		if state == v1alpha1.RequestPending && after.Status.Missing != before.Status.Missing {
 			r.Events.Eventf(after, nil, corev1.EventTypeNormal, v1alpha1.ReasonPending, "Weigh", "it still needs %s", after.Status.Missing)
@@ -41,6 +58,12 @@ func (r *Reconciler) tell(ctx context.Context, before, after *v1alpha1.AccessReq
 			string(after.Spec.Policy)+" asks people about: "+what(after)+"; needed: "+after.Status.Missing)
 		return
 	}
+	r.end(ctx, after)
+}
+
+// end tells how a request has ended, or that it was approved.
+func (r *Reconciler) end(ctx context.Context, after *v1alpha1.AccessRequest) {
+	state := after.Status.State
 	how, ok := outcomes[state]
 	condition := meta.FindStatusCondition(after.Status.Conditions, how.condition)
 	if !ok || condition == nil {
@@ -71,29 +94,29 @@ func (r *Reconciler) alarm(request *v1alpha1.AccessRequest, by string) {
 		if err := r.Cached.Get(context.Background(), client.ObjectKey{Namespace: request.Namespace, Name: string(name)}, policy); err != nil {
 			policy.ObjectMeta = metav1.ObjectMeta{Namespace: request.Namespace, Name: string(name)} // an event all the same
 		}
-		event(r.Events, policy, request, corev1.EventTypeWarning, v1alpha1.ReasonBrokenGlass, "BreakGlass", note)
+		say(r.Events, policy, request, corev1.EventTypeWarning, v1alpha1.ReasonBrokenGlass, "BreakGlass", note)
 	}
 }
 
 // announce makes an event of the request, and of the pod that waits.
 func (r *Reconciler) announce(request *v1alpha1.AccessRequest, level, reason, action, note string) {
-	event(r.Events, request, nil, level, reason, action, note)
+	say(r.Events, request, nil, level, reason, action, note)
 	if ref := request.Spec.Requester.Pod; ref != nil {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 			Namespace: request.Spec.Requester.Namespace, Name: string(ref.Name), UID: types.UID(ref.UID),
 		}}
-		event(r.Events, pod, request, level, reason, action, "AccessRequest "+request.Namespace+"/"+request.Name+": "+note)
+		say(r.Events, pod, request, level, reason, action, "AccessRequest "+request.Namespace+"/"+request.Name+": "+note)
 	}
 }
 
-// event makes an event of at most 1,024 bytes, which is what the API server takes.
-func event(to events.EventRecorder, of, related client.Object, level, reason, action, note string) {
-	note = approval.Shorten(note, 1024)
+// say makes an event of at most 1,024 bytes, which is what the API server takes.
+func say(to events.EventRecorder, of, related client.Object, level, reason, action, text string) {
+	text = approval.Shorten(text, 1024)
 	if related == nil {
-		to.Eventf(of, nil, level, reason, action, "%s", note)
+		to.Eventf(of, nil, level, reason, action, "%s", text)
 		return
 	}
-	to.Eventf(of, related, level, reason, action, "%s", note)
+	to.Eventf(of, related, level, reason, action, "%s", text)
 }
 
 // what is asked for.

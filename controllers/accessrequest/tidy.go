@@ -6,9 +6,7 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -74,15 +72,7 @@ func (r *Reconciler) inSession(ctx context.Context, request *v1alpha1.AccessRequ
 	if void != nil || terms.Grant != v1alpha1.GrantSession {
 		return false, nil // without its rule, there is nothing that an approval is good for
 	}
-	var pod corev1.Pod
-	err = r.Cached.Get(ctx, types.NamespacedName{Namespace: request.Spec.Requester.Namespace, Name: string(ref.Name)}, &pod)
-	switch {
-	case apierrors.IsNotFound(err):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("read Pod %s/%s: %w", request.Spec.Requester.Namespace, ref.Name, err)
-	}
-	return string(pod.UID) == ref.UID && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed, nil
+	return r.alive(ctx, r.Cached, request)
 }
 
 // crowd removes the oldest of a pod's requests that are over where there are more than mostOver.
