@@ -170,6 +170,8 @@ func (w *town) as(config *rest.Config) client.Client {
 	w.t.Helper()
 	scheme, err := newScheme()
 	must(w.t, err)
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // the client's own limit is nothing that people wait for
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	must(w.t, err)
 	return c

@@ -447,21 +447,26 @@ func quickly(t *testing.T, w *town) {
 	must(t, err)
 	defer watcher.Stop()
 	alice := w.user("alice")
-	var took, created []time.Duration
-	for range 21 {
-		request := w.create(w.held("exports"))
-		d, begin := decision(request, v1alpha1.DecisionApprove), time.Now() // right after its creation
-		must(t, alice.Create(t.Context(), d))
-		created = append(created, time.Since(begin))
-		until(t, watcher, request.Name, v1alpha1.RequestApproved)
-		took = append(took, time.Since(begin))
-	}
-	slices.Sort(took)
-	slices.Sort(created)
-	t.Logf("from the creation of a decision to status Approved at a watcher: median %v, slowest %v; the creation alone: median %v",
-		took[len(took)/2], took[len(took)-1], created[len(created)/2])
-	if took[len(took)/2] > 500*time.Millisecond {
-		t.Errorf("the median is %v", took[len(took)/2])
+	for _, waits := range []bool{true, false} { // as people answer; and a machine that answers before anybody has looked at the request
+		var took, created []time.Duration
+		for range 21 {
+			request := w.create(w.held("exports"))
+			if waits {
+				until(t, watcher, request.Name, v1alpha1.RequestPending)
+			}
+			d, begin := decision(request, v1alpha1.DecisionApprove), time.Now()
+			must(t, alice.Create(t.Context(), d))
+			created = append(created, time.Since(begin))
+			until(t, watcher, request.Name, v1alpha1.RequestApproved)
+			took = append(took, time.Since(begin))
+		}
+		slices.Sort(took)
+		slices.Sort(created)
+		t.Logf("pending before: %t; from the creation of a decision to status Approved at a watcher: median %v, slowest %v; the creation alone: median %v",
+			waits, took[len(took)/2], took[len(took)-1], created[len(created)/2])
+		if took[len(took)/2] > 500*time.Millisecond {
+			t.Errorf("the median is %v", took[len(took)/2])
+		}
 	}
 }
 
