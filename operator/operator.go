@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/accesspolicy"
+	"github.com/tidewaiter/tidewaiter/controllers/accessrequest"
 	"github.com/tidewaiter/tidewaiter/controllers/census"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/datasource"
@@ -50,7 +51,7 @@ func Run(ctx context.Context, o Options) error {
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.Add(keeper), mgr.Add(secrets),
 		addControllers(ctx, mgr, &o, keeper, secrets),
-		addWebhook(ctx, mgr, &o, keeper, clientset.Discovery()),
+		addWebhook(ctx, mgr, &o, keeper, clientset),
 		addDistribution(mgr, &o, keeper, secrets, clientset),
 	)
 	if err != nil {
@@ -79,7 +80,8 @@ func addControllers(ctx context.Context, mgr manager.Manager, o *Options, keeper
 		return fmt.Errorf("metrics of conditions: %w", err)
 	}
 	clients := phase.Of(mgr, transitions)
-	if err := census.Index(ctx, mgr.GetFieldIndexer()); err != nil {
+	indexer := mgr.GetFieldIndexer()
+	if err := errors.Join(census.Index(ctx, indexer), accessrequest.Index(ctx, indexer)); err != nil {
 		return err
 	}
 	rotated := make(chan event.GenericEvent, 1)
@@ -92,6 +94,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o *Options, keeper
 	return errors.Join(
 		datasource.SetUp(mgr, clients, secrets),
 		accesspolicy.SetUp(mgr, clients),
+		accessrequest.SetUp(mgr, clients, o.RequestsKept),
 		trust.SetUp(mgr, keeper.TrustBundle, rotated),
 	)
 }

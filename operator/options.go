@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/tidewaiter/tidewaiter/controllers/accessrequest"
 	"github.com/tidewaiter/tidewaiter/injection"
 )
 
@@ -60,6 +61,8 @@ type Options struct {
 	RecordingsLimit int64
 	// Strict refuses pods that have a credential of their own for what they are injected for.
 	Strict bool
+	// RequestsKept is how long an AccessRequest that is over stays for people to read: 1 h.
+	RequestsKept time.Duration
 	// OneReplica leaves out the election of a leader.
 	OneReplica bool
 	// LeaseDuration of the leader: 15 s. Renewals and retries follow from it.
@@ -91,6 +94,10 @@ func (o *Options) defaults() error {
 	}
 	if o.SidecarLease < shortestLease || o.SidecarLease > longestLease {
 		return fmt.Errorf("--sidecar-lease %v: give it a time from %v to %v", o.SidecarLease, shortestLease, longestLease)
+	}
+	o.RequestsKept = cmp.Or(o.RequestsKept, accessrequest.DefaultKept)
+	if o.RequestsKept < time.Minute || o.RequestsKept > 30*24*time.Hour {
+		return fmt.Errorf("--requests-kept %v: give it a time from 1m to 720h", o.RequestsKept)
 	}
 	if o.Registerer == nil {
 		o.Registerer = metrics.Registry

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/client-go/discovery"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -41,7 +43,7 @@ func webhookNames(o *Options) []string {
 }
 
 // addWebhook registers the handler, and what this replica must wait for before it is asked.
-func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, server discovery.ServerVersionInterface) error {
+func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, server kubernetes.Interface) error {
 	objects, err := admission.NewCached(ctx, mgr.GetCache())
 	if err != nil {
 		return fmt.Errorf("the webhook's view of the cluster: %w", err)
@@ -50,7 +52,7 @@ func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *au
 	if err != nil {
 		return fmt.Errorf("the webhook's metrics: %w", err)
 	}
-	version, err := server.ServerVersion()
+	version, err := server.Discovery().ServerVersion()
 	if err != nil {
 		return fmt.Errorf("the API server's version: %w", err)
 	}
@@ -64,10 +66,32 @@ func addWebhook(ctx context.Context, mgr manager.Manager, o *Options, keeper *au
 	hooks := mgr.GetWebhookServer()
 	pods.Register(hooks)
 	return errors.Join(
+		addApprovals(ctx, mgr, server),
 		mgr.AddReadyzCheck("admission", pods.Ready),
 		mgr.AddReadyzCheck("webhook", hooks.StartedChecker()),
 		mgr.AddReadyzCheck("webhook-configuration", verified{mgr.GetClient(), keeper, webhookNames(o)}.check),
 	)
+}
+
+// addApprovals registers what stamps AccessRequests and AccessDecisions.
+func addApprovals(ctx context.Context, mgr manager.Manager, server kubernetes.Interface) error {
+	records, err := admission.NewRecords(ctx, mgr.GetCache(), mgr.GetAPIReader())
+	if err != nil {
+		return fmt.Errorf("the webhook's view of approvals: %w", err)
+	}
+	// Replicas share an account. Who it is, the API server knows, also where the operator runs outside of a cluster.
+	self, err := server.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("the operator's own user name: %w", err)
+	}
+	requests, err := admission.NewRequests(records, self.Status.UserInfo.Username, time.Now)
+	if err != nil {
+		return err
+	}
+	hooks := mgr.GetWebhookServer()
+	requests.Register(hooks)
+	admission.NewDecisions(records, time.Now).Register(hooks)
+	return mgr.AddReadyzCheck("approvals", func(*http.Request) error { return records.Ready() })
 }
 
 // settings are what webhook and distribution agree on about injected pods.

@@ -160,6 +160,19 @@ var rules = []rule{
 		why: "whether a policy is in force is concluded from Sessions; no secret is needed for it",
 	},
 	{
+		packages: "controllers/accessrequest", forbidden: []string{"controllers", "authority", "injection", "google.golang.org/grpc"},
+		except: []string{"controllers/phase"},
+		why:    "what people decided is concluded from objects of the API; who waits for it, and how they are told, is another's",
+	},
+	{
+		packages: "approval", forbidden: []string{"controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
+		why: "webhook and operator must agree on what an approval needs, without knowing each other",
+	},
+	{
+		packages: "approval", forbidden: []string{"net", "net/http", "os", "context"}, direct: true,
+		why: "what becomes of a request is a pure function of objects, answers about rights, and the time",
+	},
+	{
 		packages: "controllers/trust", forbidden: []string{"authority", "controllers/credential", "controllers/distribute"},
 		why: "who copies certificates must not reach keys",
 	},

@@ -77,6 +77,24 @@ const (
 	ReasonBypassPossible = "BypassPossible"
 	// ReasonNotProbed goes with Governed=Unknown.
 	ReasonNotProbed = "NotProbed"
+	// ReasonApproved goes with Approved=True; the message says who approved, and their words.
+	ReasonApproved = "Approved"
+	// ReasonDenied goes with Denied=True; the message says who denied, and their words.
+	ReasonDenied = "Denied"
+	// ReasonExpired goes with Expired=True: the approvals that were needed did not come in time.
+	ReasonExpired = "Expired"
+	// ReasonGrantEnded goes with Expired=True: what was granted for a time has ended.
+	ReasonGrantEnded = "GrantEnded"
+	// ReasonWithdrawn goes with Withdrawn=True: whoever waited is gone.
+	ReasonWithdrawn = "Withdrawn"
+	// ReasonRuleGone goes with Withdrawn=True: the policy is gone, or its rule does not ask for approval any more.
+	ReasonRuleGone = "RuleGone"
+	// ReasonRevoked goes with Revoked=True; the message says who took the approval back, and their words.
+	ReasonRevoked = "Revoked"
+	// ReasonBrokenGlass goes with BrokenGlass=True, and with Approved=True: one person has answered alone.
+	ReasonBrokenGlass = "BrokenGlass"
+	// ReasonRequested is the reason of the event that says that an AccessRequest waits for people.
+	ReasonRequested = "Requested"
 	// ReasonInternalError goes with Unknown of any condition: the operator itself failed, and tries again.
 	ReasonInternalError = "InternalError"
 )

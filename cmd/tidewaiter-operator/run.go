@@ -73,6 +73,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
 	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
 	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator, 3s to 10m")
+	f.DurationVar(&o.RequestsKept, "requests-kept", time.Hour, "how long AccessRequests that are over stay for people to read, 1m to 720h")
 	f.BoolVar(&o.OneReplica, "one-replica", false, "do not agree with other replicas on a leader")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")

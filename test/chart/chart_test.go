@@ -40,6 +40,7 @@ images:
   pullSecrets: [{name: registry}]
 replicas: 3
 strict: true
+requestsKept: 24h
 logLevel: debug
 recordings: {existingClaim: recordings, limit: 100Gi}
 secretAccess:
@@ -174,7 +175,7 @@ func TestEveryValueArrives(t *testing.T) {
 	all := fmt.Sprint(got["Deployment "+namespace+"/tidewaiter-operator"])
 	for _, want := range []string{
 		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9",
-		"--older-proxy-image=registry.example/proxy:v7 --older-proxy-image=registry.example/proxy:v8", "--recordings-limit=100Gi", "Always", "replicas:3", "--strict", "--log-level=debug",
+		"--older-proxy-image=registry.example/proxy:v7 --older-proxy-image=registry.example/proxy:v8", "--recordings-limit=100Gi", "Always", "replicas:3", "--strict", "--requests-kept=24h", "--log-level=debug",
 		"claimName:recordings", "kubernetes.io/os:linux", "dedicated", "team:platform", "cpu:1", "imagePullSecrets:[map[name:registry]]",
 	} {
 		if !strings.Contains(all, want) {
@@ -194,6 +195,7 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"replicas: 0":                           "replicas",
 		"replica: 2":                            "replica",
 		"logLevel: loud":                        "logLevel",
+		"requestsKept: a while":                 "requestsKept",
 		"secretAccess: [{namespace: data}]":     "secrets",
 		"recordings: {sizeLimit: a lot}":        "sizeLimit",
 		"recordings: {limit: a lot}":            "limit",

@@ -36,6 +36,9 @@ type cluster struct {
 	*kubetest.Server
 	client client.Client
 	took   *durations
+
+	records *Records // of approvals
+	decided *durations
 }
 
 const patience = 60 * time.Second
@@ -81,7 +84,7 @@ func newCluster() (*cluster, error) {
 	}
 	config := rest.CopyConfig(server.Config)
 	config.QPS = -1
-	c := &cluster{Server: server, took: &durations{}}
+	c := &cluster{Server: server, took: &durations{}, decided: &durations{}}
 	if c.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
@@ -112,6 +115,9 @@ func (c *cluster) serve(ctx context.Context, config *rest.Config, scheme *runtim
 		Host: c.Webhooks.LocalServingHost, Port: c.Webhooks.LocalServingPort, CertDir: c.Webhooks.LocalServingCertDir,
 	})
 	server.Register(PodPath, c.took.measure(&webhook.Admission{Handler: pods}))
+	if err := c.serveApprovals(ctx, objects, server); err != nil {
+		return err
+	}
 	server.Register(laterPath, &webhook.Admission{Handler: admission.HandlerFunc(later)})
 	go func() { _ = objects.Start(ctx) }()
 	go func() { _ = server.Start(ctx) }()
@@ -146,7 +152,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 
 // policies applies the ValidatingAdmissionPolicies and asks until they are in force.
 func (c *cluster) policies(ctx context.Context) error {
-	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging", "identity"} {
+	for _, file := range []string{"injected-pods", "other-pods", "pod-updates", "debugging", "identity", "approvals"} {
 		cmd := c.Command(ctx, "apply", "-f", "../../config/admission/"+file+".yaml")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)

@@ -142,10 +142,13 @@ func (u *unavailable) Unwrap() error { return u.error }
 
 func refusal(err error) admission.Response {
 	var denial *inject.Denial
+	var unfit *misfit
 	var later *unavailable
 	switch {
 	case errors.As(err, &denial):
 		return admission.Denied(denial.Error())
+	case errors.As(err, &unfit):
+		return admission.Denied(unfit.Error())
 	case errors.As(err, &later):
 		return admission.Errored(http.StatusServiceUnavailable, fmt.Errorf("tidewaiter: %w", err))
 	default:

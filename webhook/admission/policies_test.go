@@ -239,7 +239,7 @@ func TestUninstallingLeavesNothingThatBlocksPods(t *testing.T) {
 	c.withoutWebhook(t)
 	c.Kubectl(t, "delete", "-f", "../../config/admission/injected-pods.yaml", "-f", "../../config/admission/other-pods.yaml",
 		"-f", "../../config/admission/pod-updates.yaml", "-f", "../../config/admission/debugging.yaml",
-		"-f", "../../config/admission/identity.yaml")
+		"-f", "../../config/admission/identity.yaml", "-f", "../../config/admission/approvals.yaml")
 	t.Cleanup(func() {
 		ctx, cancel := contextWithPatience()
 		defer cancel()
