@@ -62,7 +62,7 @@ func (a *ask) object(pod Pod, expires time.Time) *v1alpha1.AccessRequest {
 				Session: a.session, Digest: a.digest, ParametersDigest: a.parameters, Shape: a.shapeKey, Text: text, Hold: a.hold,
 				InTransaction: m.GetInTransaction(), EstimatedRows: m.EstimatedRows, Exceeded: a.exceeded,
 			},
-			ExpiresAt: metav1.NewTime(expires.Truncate(time.Second)), // as it is stored
+			ExpiresAt: metav1.NewTime(expires.Add(time.Second - 1).Truncate(time.Second)), // as it is stored
 			Summary:   clip(m.GetSummary(), maxSummary),
 		},
 	}

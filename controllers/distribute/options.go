@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/approvals"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -44,6 +45,8 @@ type Options struct {
 	Authority *authority.Keeper
 	// Sessions is started by others.
 	Sessions *session.Writer
+	// Approvals asks people. It is started by others.
+	Approvals *approvals.Desk
 	// Injection is what pods are injected with: others are not believed.
 	Injection injection.Settings
 	// Listen is host:port, or Listener is open already.
@@ -73,8 +76,8 @@ type Options struct {
 }
 
 func (o *Options) defaults() error {
-	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil {
-		return errors.New("distribute: Cache, Tokens, Secrets, Authority and Sessions are required")
+	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil || o.Approvals == nil {
+		return errors.New("distribute: Cache, Tokens, Secrets, Authority, Sessions and Approvals are required")
 	}
 	if err := o.Injection.Check(); err != nil {
 		return err
