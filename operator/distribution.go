@@ -13,22 +13,30 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/acquired"
+	"github.com/tidewaiter/tidewaiter/controllers/approvals"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/distribute"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 )
 
-// addDistribution adds the server for sidecars and the writer of their Sessions, on every replica, and on the leader the
+// addDistribution adds the server for sidecars, the desk at which they ask people, and the writer of their Sessions, on every replica, and on the leader the
 // reaper of Sessions that nobody writes any more.
 func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, secrets *credential.Store, clientset kubernetes.Interface) error {
 	writer := session.NewWriter(session.Options{
 		Client: mgr.GetClient(), Replica: o.Replica, Log: o.Log.WithName("sessions"), Registerer: o.Registerer,
 		Events: mgr.GetEventRecorder(session.FieldOwner),
 	})
+	desk, err := approvals.New(approvals.Options{
+		Client: mgr.GetClient(), Cache: mgr.GetCache(), Served: distribute.Served(mgr.GetClient()),
+		Log: o.Log.WithName("approvals"), Registerer: o.Registerer,
+	})
+	if err != nil {
+		return err
+	}
 	options := distribute.Options{
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,
-		Sessions: writer, Injection: settings(o), Listen: o.Sidecars,
+		Sessions: writer, Approvals: desk, Injection: settings(o), Listen: o.Sidecars,
 		Names:      append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
 		Acquired:   &acquired.Keeper{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Now: time.Now},
 		OneReplica: o.OneReplica,
@@ -49,7 +57,7 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 	}
 	reaper := session.NewReaper(session.ReaperOptions{Client: mgr.GetClient(), Alive: alive(mgr.GetClient(), o), Log: o.Log.WithName("reaper")})
 	return errors.Join(
-		mgr.Add(writer), mgr.Add(server), mgr.Add(reaper),
+		mgr.Add(writer), mgr.Add(desk), mgr.Add(server), mgr.Add(reaper),
 		mgr.AddReadyzCheck("distribution", server.Ready),
 	)
 }

@@ -144,6 +144,10 @@ var rules = []rule{
 		why: "Sessions are written from states; streams, tokens and secrets stay where they are",
 	},
 	{
+		packages: "controllers/approvals", forbidden: []string{"controllers", "authority", "injection"}, except: []string{"controllers/approvals"},
+		why: "what people are asked is concluded from questions and objects; streams, decisions and secrets stay where they are",
+	},
+	{
 		packages: "controllers/phase", forbidden: []string{"controllers", "authority", "injection"},
 		why: "the runner of steps knows no kind and nothing that steps look at",
 	},

@@ -120,6 +120,10 @@ type HeldStatement struct {
 	// +kubebuilder:validation:MaxLength=8192
 	Text string `json:"text"`
 
+	// shape is equal for statements that are alike: an approval for a session or a time is good for those.
+	// +optional
+	Shape Digest `json:"shape,omitempty"`
+
 	// hold is the wait in the sidecar that this request is for. Where a sidecar asks again after a lost stream, it is the
 	// same.
 	// +required

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/approvals"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 )
 
@@ -34,6 +35,7 @@ type conversation struct {
 	caller caller
 	id     identity
 	stream *stream
+	desk   *approvals.Stream
 
 	in  <-chan *sidecarv1alpha1.ConnectRequest
 	out chan<- *sidecarv1alpha1.ConnectResponse
@@ -75,6 +77,8 @@ func (c *conversation) run(ctx context.Context) error {
 			err = c.look(ctx)
 		case <-lease.C:
 			err = c.renew(ctx)
+		case <-c.desk.Ready():
+			err = c.deliver(ctx)
 		case <-quiet.C:
 			if !c.sent {
 				settled.Reset(0) // it waits for something
@@ -85,7 +89,9 @@ func (c *conversation) run(ctx context.Context) error {
 			if !open {
 				return nil
 			}
-			err = c.receive(ctx, msg)
+			if err = c.receive(ctx, msg); err == nil {
+				err = c.deliver(ctx) // before the next: who asks without end waits for the answers
+			}
 		}
 		if err != nil {
 			return err
@@ -150,6 +156,10 @@ func (c *conversation) receive(ctx context.Context, msg *sidecarv1alpha1.Connect
 		c.keepTags(ctx, m.Tags)
 	case *sidecarv1alpha1.ConnectRequest_Report:
 		c.reported(m.Report, now)
+	case *sidecarv1alpha1.ConnectRequest_Approval:
+		c.ask(ctx, m.Approval)
+	case *sidecarv1alpha1.ConnectRequest_Withdrawal:
+		c.desk.Withdraw(m.Withdrawal)
 	case *sidecarv1alpha1.ConnectRequest_Hello:
 		return outOfTurn("a second Hello")
 	default:

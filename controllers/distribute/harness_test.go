@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/acquired"
+	"github.com/tidewaiter/tidewaiter/controllers/approvals"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -123,6 +124,9 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 		Injection: settings, Listener: listener, Names: []string{operatorName}, Recordings: kept,
 		Log: o.log.logger(),
 	}
+	desk := approvals.Options{Client: cached, Cache: store, Served: Served(cached), Patience: 3 * time.Second, Log: o.log.logger()}
+	options.Approvals, err = approvals.New(desk)
+	must(t, err)
 	if change != nil {
 		change(&options, &sessionOptions)
 	}
@@ -130,7 +134,7 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 	options.Sessions = o.writer
 	o.server, err = New(options)
 	must(t, err)
-	o.run(t, store.Start, secrets.Start, o.writer.Start, o.server.Start)
+	o.run(t, store.Start, secrets.Start, o.writer.Start, options.Approvals.Start, o.server.Start)
 	t.Cleanup(func() { kept.Close() })
 	eventually(t, "the server to be ready", func() bool { return o.server.Ready(nil) == nil })
 	return o

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/acquired"
+	"github.com/tidewaiter/tidewaiter/controllers/approvals"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -45,6 +46,8 @@ type Options struct {
 	Authority *authority.Keeper
 	// Sessions is started by others.
 	Sessions *session.Writer
+	// Approvals asks people. It is started by others.
+	Approvals *approvals.Desk
 	// Injection is what pods are injected with: others are not believed.
 	Injection injection.Settings
 	// Listen is host:port, or Listener is open already.
@@ -78,8 +81,8 @@ type Options struct {
 }
 
 func (o *Options) defaults() error {
-	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil {
-		return errors.New("distribute: Cache, Tokens, Secrets, Authority and Sessions are required")
+	if o.Cache == nil || o.Tokens == nil || o.Secrets == nil || o.Authority == nil || o.Sessions == nil || o.Approvals == nil {
+		return errors.New("distribute: Cache, Tokens, Secrets, Authority, Sessions and Approvals are required")
 	}
 	if err := o.Injection.Check(); err != nil {
 		return err

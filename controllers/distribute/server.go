@@ -73,6 +73,11 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.follow(ctx); err != nil {
 		return unlessEnded(ctx, err)
 	}
+	select {
+	case <-s.o.Approvals.Synced():
+	case <-ctx.Done():
+		return nil
+	}
 	listener := s.o.Listener
 	if listener == nil {
 		var err error
@@ -201,7 +206,7 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 	defer s.gate.know(ctx)()
 	log.V(1).Info("a sidecar has connected", "version", clip(hello.GetVersion(), 64), "revision", hello.GetRevision())
 	c := &conversation{
-		s: s, log: log, caller: caller, id: id, stream: stream, in: l.in, out: l.out,
+		s: s, log: log, caller: caller, id: id, stream: stream, desk: s.o.Approvals.Open(asker(id)), in: l.in, out: l.out,
 		ledger: newLedger(min(hello.GetRevision(), maxRevision)), began: time.Now(), held: hello.GetRevision() > 0,
 		seen: map[types.NamespacedName]*seen{}, told: map[types.NamespacedName]string{}, heard: map[types.NamespacedName]time.Time{},
 	}
@@ -225,6 +230,7 @@ func (s *Server) left(c *conversation, err error) {
 	}
 	s.metrics.ended.WithLabelValues(reason).Inc()
 	c.log.V(1).Info("a stream has ended", "reason", reason)
+	c.desk.Close(over(reason))
 	if !s.hub.leave(c.stream) && reason == ReasonReplaced {
 		return // the pod's other stream speaks for it
 	}
