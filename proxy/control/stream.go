@@ -60,6 +60,7 @@ func (c *Client) stream(ctx context.Context) (took bool, err error) {
 				took = true
 				c.uplink.attach(ctx, out)
 				helpers.Go(func() { c.report(ctx, out) })
+				helpers.Go(func() { c.opt.Approvals.Talk(ctx, out) })
 			}
 		}
 		if err != nil {
@@ -112,6 +113,12 @@ func (c *Client) receive(ctx context.Context, s *stream, msg *sidecarv1alpha1.Co
 		c.revoke(m.Revocation)
 	case *sidecarv1alpha1.ConnectResponse_Recording:
 		c.uplink.answer(m.Recording)
+	case *sidecarv1alpha1.ConnectResponse_Pending:
+		c.opt.Approvals.Pending(m.Pending)
+	case *sidecarv1alpha1.ConnectResponse_Answer:
+		c.opt.Approvals.Answer(m.Answer)
+	case *sidecarv1alpha1.ConnectResponse_GrantEnd:
+		c.opt.Approvals.GrantEnd(m.GrantEnd)
 	default:
 		return false, fmt.Errorf("the operator sent a message that this sidecar does not know (%T): update it", m)
 	}
