@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hungUp reports whether a client has closed its side, behind bytes that nobody has read.
+// hungUp reports whether a client has closed its side, behind bytes that nobody has read. It
+// shows once the kernel has room for all of these; until then the timeout ends the wait.
 func hungUp(conn net.Conn) bool {
 	for {
 		switch c := conn.(type) {

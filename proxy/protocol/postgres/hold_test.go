@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,6 +87,16 @@ func (d *desk) answer(r *sidecarv1alpha1.ApprovalRequest, name string, outcome a
 func (d *desk) withdrawn(t *testing.T) *sidecarv1alpha1.ApprovalWithdrawal {
 	t.Helper()
 	return within(t, d.gone, "withdrawal")
+}
+
+// withdrawnOrNever is the reason of a withdrawal, if one comes soon.
+func (d *desk) withdrawnOrNever() string {
+	select {
+	case w := <-d.gone:
+		return w.GetReason()
+	case <-time.After(100 * time.Millisecond):
+		return ""
+	}
 }
 
 // quiet fails if anything has been asked.
@@ -238,7 +249,9 @@ func TestAHeldStatementRunsOnceItIsApproved(t *testing.T) {
 				t.Errorf("got %s", out)
 			}
 			again := run(conn)
-			d.answer(d.next(t), "reporting-2", access.AnswerDenied, nil)
+			r = d.pending(t, "reporting-2")
+			within(t, conn.come, "notice")
+			d.answer(r, "reporting-2", access.AnswerDenied, nil)
 			if out := within(t, again, "result"); !strings.Contains(out, "needs approval (policy data/p, rule exports), and was denied by alice (data/reporting-2)") || !strings.Contains(out, "42501") {
 				t.Errorf("a second time: %s", out)
 			}
@@ -247,7 +260,7 @@ func TestAHeldStatementRunsOnceItIsApproved(t *testing.T) {
 			}
 			d.quiet(t)
 			p.told(t, "Decided RequireApproval, Held data/reporting-7k2p4, Answered Approved by alice, Decided RequireApproval, Ended Done")
-			p.told(t, "Decided RequireApproval, Answered Denied by alice, Ended Denied")
+			p.told(t, "Decided RequireApproval, Held data/reporting-2, Answered Denied by alice, Ended Denied")
 		})
 	}
 }
@@ -422,22 +435,31 @@ func TestACancelRequestEndsTheWaitAndSendsNothingUpstream(t *testing.T) {
 func TestAClientThatGoesWithdrawsItsRequest(t *testing.T) {
 	d := openDesk(t)
 	p := start(t, config{decider: askingFor("exports"), approver: d.broker})
-	early := strings.Repeat("x", 1<<20)
-	for name, leave := range map[string]func(n *noticed){
-		"hangs up":               func(n *noticed) { n.Conn().Close() },
-		"says goodbye":           func(n *noticed) { n.Conn().Write([]byte{'X', 0, 0, 0, 4}) },
-		"hangs up behind a lot":  func(n *noticed) { n.Conn().Write(framed('Q', "select 1 -- "+early[:200_000]+"\x00")); n.Conn().Close() },
-		"says goodbye behind it": func(n *noticed) { n.Conn().Write(append(framed('Q', "select 1\x00"), 'X', 0, 0, 0, 4)) },
+	early := strings.Repeat("x", 80_000)
+	for name, leave := range map[string]func(conn net.Conn){
+		"hangs up":     func(conn net.Conn) { conn.Close() },
+		"says goodbye": func(conn net.Conn) { send(t, conn, framed('X', "")) },
+		"hangs up behind a lot": func(conn net.Conn) {
+			send(t, conn, framed('Q', "select 1 -- "+early+"\x00"))
+			conn.Close()
+		},
+		"says goodbye behind another": func(conn net.Conn) { send(t, conn, append(framed('Q', "select 1\x00"), framed('X', "")...)) },
 	} {
-		conn := p.listening(t, "")
-		conn.begin("SELECT total FROM orders")
+		conn := p.raw(t)
+		send(t, conn, framed('Q', "SELECT total FROM orders\x00"))
 		d.pending(t, "r1")
-		within(t, conn.come, "notice")
+		if kind, _ := message(t, conn); kind != 'N' {
+			t.Errorf("%s: %c came first", name, kind)
+		}
 		leave(conn)
 		if w := d.withdrawn(t); w.GetReason() != "the client has gone" {
 			t.Errorf("%s: withdrawn: %v", name, w)
 		}
-		conn.Conn().Close()
+	}
+	conn := p.raw(t)
+	send(t, conn, append(framed('Q', "SELECT total FROM orders\x00"), framed('X', "")...))
+	if w := d.withdrawnOrNever(); w != "" && w != "the client has gone" {
+		t.Errorf("goodbye in the same breath: withdrawn: %s", w)
 	}
 	waitFor(t, func() bool { return d.broker.Held() == 0 })
 }
@@ -480,15 +502,15 @@ func TestWhatTheClientSendsMeanwhileIsKeptInOrder(t *testing.T) {
 func TestAServerThatGoesEndsTheWait(t *testing.T) {
 	d := openDesk(t)
 	p := start(t, config{decider: askingFor("exports"), approver: d.broker})
-	conn := p.listening(t, "")
-	got := conn.begin("SELECT total FROM orders")
+	conn := p.raw(t)
+	send(t, conn, framed('Q', "SELECT total FROM orders\x00"))
 	d.pending(t, "r1")
-	within(t, conn.come, "notice")
+	message(t, conn)
 	if err := p.server.Exec(t.Context(), p.db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name NOT LIKE 'tidewaiter%'"); err != nil {
 		t.Fatal(err)
 	}
-	if out := within(t, got, "end"); !strings.Contains(out, "57P01") {
-		t.Errorf("got %s", out)
+	if kind, body := message(t, conn); kind != 'E' || !strings.Contains(string(body), "57P01") {
+		t.Errorf("got %c %q", kind, body)
 	}
 	if w := d.withdrawn(t); !strings.Contains(w.GetReason(), "server closed") {
 		t.Errorf("withdrawn: %v", w)
@@ -499,19 +521,20 @@ func TestAProxyThatStopsEndsTheWait(t *testing.T) {
 	d := openDesk(t)
 	drain := make(chan struct{})
 	p := start(t, config{decider: askingFor("exports"), approver: d.broker, drain: drain})
-	conn := p.listening(t, "")
-	got := conn.begin("SELECT total FROM orders")
+	conn := p.raw(t)
+	send(t, conn, framed('Q', "SELECT total FROM orders\x00"))
 	d.pending(t, "r1")
-	within(t, conn.come, "notice")
+	message(t, conn)
 	close(drain)
-	if out := within(t, got, "end"); !strings.Contains(out, "42501") || !strings.Contains(out, "the proxy is stopping") {
-		t.Errorf("got %s", out)
+	if kind, body := message(t, conn); kind != 'E' || !strings.Contains(string(body), "42501") || !strings.Contains(string(body), "the proxy is stopping") || !strings.Contains(string(body), "data/r1 was withdrawn") {
+		t.Errorf("got %c %q", kind, body)
 	}
 	if w := d.withdrawn(t); !strings.Contains(w.GetReason(), "stopping") {
 		t.Errorf("withdrawn: %v", w)
 	}
-	if out := rows(conn.PgConn, "SELECT 1"); !strings.Contains(out, "57P01") && !strings.Contains(out, "EOF") && !strings.Contains(out, "closed") {
-		t.Errorf("afterwards: %s", out)
+	message(t, conn) // ReadyForQuery
+	if kind, body := message(t, conn); kind != 'E' || !strings.Contains(string(body), "57P01") {
+		t.Errorf("the session goes on: %c %q", kind, body)
 	}
 }
 
@@ -581,6 +604,7 @@ func TestALostStreamKeepsHoldsAndIsAskedAgain(t *testing.T) {
 	conn := p.listening(t, "")
 	got := conn.begin("SELECT total FROM orders WHERE id = 7")
 	first := d.pending(t, "r1")
+	t.Cleanup(d.disconnect)
 	d.disconnect()
 	d.answer(first, "r1", access.AnswerApproved, nil) // of a stream that is gone: it counts for nothing
 	d.connect()
@@ -646,6 +670,7 @@ func TestGrantsLetTheLikeThrough(t *testing.T) {
 	d := openDesk(t)
 	policy := askingFor("exports")
 	p := start(t, config{decider: policy, approver: d.broker})
+	t.Cleanup(d.disconnect) // before the test looks for what is left
 	one, two := p.listening(t, ""), p.listening(t, "")
 	rules := []*sidecarv1alpha1.RuleReference{{Policy: "data/p", Rule: "exports"}}
 	held := func(n *noticed, text string, grant func(r *sidecarv1alpha1.ApprovalRequest) *sidecarv1alpha1.Grant) string {
