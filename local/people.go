@@ -58,6 +58,7 @@ type question struct {
 // newPeople returns people who are asked until ctx ends.
 func newPeople(ctx context.Context, o Options) *People {
 	p := &People{broker: approval.New(nil), set: o.Set, requester: o.Subject.Namespace + "/" + o.Subject.ServiceAccount, open: map[string]*question{}}
+	p.broker.HintBy(func(request string) string { return "In another terminal: kubectl tidewaiter local approve " + request })
 	go p.broker.Talk(ctx, p)
 	return p
 }

@@ -89,7 +89,7 @@ func asked(ctx context.Context, s *stage, p *paper.Paper, verb, reason string, s
 	if err := shop.Leak("the output", []byte(all), s.server.Password); err != nil {
 		return err
 	}
-	p.Command(agentsPrompt, "")
+	p.Remark("the agent's terminal goes on")
 	p.Output([]byte(strings.TrimPrefix(all, waiting)))
 	for _, text := range want {
 		if !strings.Contains(all, text) || strings.Contains(waiting, text) {

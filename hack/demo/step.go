@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -54,9 +53,8 @@ func (t *step) take(ctx context.Context, s *stage, p *paper.Paper, number int) e
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, s.binary(), args...)
-	cmd.Env, cmd.Dir, cmd.Stdin = s.environment(), s.dir, strings.NewReader(t.stdin)
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, patience
+	cmd := s.command(ctx, args...)
+	cmd.Stdin = strings.NewReader(t.stdin)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -75,6 +75,8 @@ type Notice struct {
 	Rules []RuleRef `json:"rules"`
 	// Until is when it is void.
 	Until time.Time `json:"until"`
+	// Hint says how somebody answers.
+	Hint string `json:"-"`
 	// Refused: the client does not wait, but comes again.
 	Refused bool `json:"refused,omitempty"`
 }

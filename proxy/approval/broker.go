@@ -27,6 +27,7 @@ const (
 // Broker holds statements until people have answered. It is safe for concurrent use.
 type Broker struct {
 	now  func() time.Time
+	hint func(request string) string
 	wake chan struct{} // there may be something to send
 
 	mu     sync.Mutex
@@ -44,12 +45,17 @@ func New(now func() time.Time) *Broker {
 	if now == nil {
 		now = time.Now
 	}
-	return &Broker{now: now, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
+	return &Broker{now: now, hint: ApproveHint, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
 }
+
+// HintBy makes the broker say in another way how somebody answers; it is called before
+// anything is held.
+func (b *Broker) HintBy(hint func(request string) string) { b.hint = hint }
 
 // hold is a statement that waits. Its fields are guarded by the broker's mu.
 type hold struct {
 	id         string
+	hint       func(request string) string
 	key        key // zero: it cannot come again
 	session    string
 	dataSource string
@@ -121,7 +127,7 @@ func (b *Broker) admit(q *session.Question) (*hold, *access.Denial) {
 	}
 	now := b.now()
 	h := &hold{
-		id: newID(), session: q.Session, dataSource: q.DataSource, request: request, what: q.What, begun: now, until: now.Add(q.Timeout),
+		id: newID(), hint: b.hint, session: q.Session, dataSource: q.DataSource, request: request, what: q.What, begun: now, until: now.Add(q.Timeout),
 		refuse: q.Refuse && k != key{}, named: make(chan struct{}), done: make(chan struct{}),
 	}
 	if h.request.Hold = h.id; h.refuse {

@@ -134,5 +134,5 @@ func (h *hold) notice() access.Notice {
 	if !h.expires.IsZero() && h.expires.Before(until) {
 		until = h.expires
 	}
-	return access.Notice{Request: h.requestName(), Until: until, Refused: h.refuse}
+	return access.Notice{Request: h.requestName(), Until: until, Refused: h.refuse, Hint: h.hint(h.requestName())}
 }

@@ -45,6 +45,10 @@ func (b *Broker) words(h *hold, a access.Answered) error {
 		return nil
 	case access.AnswerDenied:
 		d.What += ", and was denied" + by(a.By) + of
+		d.Detail = "Nothing was sent to the server."
+		if a.Reason != "" { // somebody's own words stay as they are
+			d.Detail = "The reason: " + strings.TrimRight(a.Reason, ". ") + ". " + d.Detail
+		}
 	case access.AnswerExpired:
 		d.What += fmt.Sprintf(", and nobody answered in %s%s", h.until.Sub(h.begun).Round(time.Second), of)
 		d.Detail = "Nothing was sent to the server."
@@ -56,7 +60,7 @@ func (b *Broker) words(h *hold, a access.Answered) error {
 		if a.Request == "" {
 			d.Detail = "It is not known yet as what: it waits for its turn, or for the operator of Tidewaiter. Nothing was sent to the server. Send the same statement again."
 		} else {
-			d.Hint = ApproveHint(a.Request)
+			d.Hint = b.hint(a.Request)
 		}
 	default:
 		d.What += ", and nobody could be asked" + of
