@@ -43,6 +43,8 @@ type Options struct {
 	// SocketDir is a folder in which every data source also gets a unix socket, named as libpq expects it for the
 	// endpoint's port; empty means none.
 	SocketDir string
+	// Approvals says that people at this machine are asked for what needs approval; otherwise it is refused.
+	Approvals bool
 	// Server bounds connections, memory and the time that draining may take. Its Log is set to Log.
 	Server server.Options
 	// Log takes what operators must know; nil drops it.
@@ -56,6 +58,7 @@ type Proxy struct {
 	tally     *tally
 	signer    signer
 	subject   compile.Subject
+	people    *People // nil: nobody is asked
 	sources   []*served
 	endpoints []Endpoint
 
@@ -83,10 +86,15 @@ func Start(ctx context.Context, o Options) (*Proxy, error) {
 	if p.signer, err = newSigner(); err != nil {
 		return nil, err
 	}
+	ctx, p.stop = context.WithCancel(ctx)
+	if o.Approvals {
+		p.people = newPeople(ctx, o)
+	}
 	if err = p.build(o, chosen); err == nil {
 		err = p.listen(ctx, o)
 	}
 	if err != nil {
+		p.stop()
 		p.closeSources()
 		return nil, err
 	}
@@ -188,7 +196,6 @@ func (p *Proxy) listen(ctx context.Context, o Options) error {
 		}
 		p.endpoints = append(p.endpoints, s.endpoint(port, o.SocketDir, p.subject))
 	}
-	ctx, p.stop = context.WithCancel(ctx)
 	go func() {
 		p.err = p.server.Serve(ctx, all)
 		p.stop()
@@ -219,6 +226,9 @@ func (p *Proxy) Endpoint(dataSource string) (Endpoint, error) {
 
 // Handler serves /healthz, /readyz and /metrics.
 func (p *Proxy) Handler() http.Handler { return p.server.Handler(p.metrics) }
+
+// People answer what the proxy holds; nil where nobody is asked.
+func (p *Proxy) People() *People { return p.people }
 
 // Done is closed when the proxy has ended: every session is over and every recording complete.
 func (p *Proxy) Done() <-chan struct{} { return p.done }

@@ -109,8 +109,13 @@ type served struct {
 
 // serve adds to a source what its connections go through.
 func (p *Proxy) serve(o Options, s *Source) (*served, error) {
+	var approver session.Approver
+	if p.people != nil {
+		approver = p.people.broker
+	}
 	source, err := datasource.New(s.config, datasource.Parts{
-		Gate: s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
+		Approver: approver,
+		Gate:     s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
 		Recorder: func(d record.Durability) (session.Recorder, error) {
 			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: d})
 			return &countingRecorder{recorder: recorder, tally: p.tally}, err

@@ -39,6 +39,9 @@ const localExample = `  # psql, as the only subject that the policies name
   # the credential from the environment instead of a Secret
   TIDEWAITER_USER=orders_app TIDEWAITER_PASSWORD=… kubectl tidewaiter local -f manifests/ --credentials-from-env -- psql
 
+  # hold what needs approval; another terminal answers: kubectl tidewaiter local approve NAME
+  kubectl tidewaiter local -f manifests/ --approvals -- psql
+
   # a proxy that stays, for programs that are started elsewhere
   kubectl tidewaiter local -f manifests/ --health 127.0.0.1:9090`
 
@@ -49,6 +52,7 @@ type localCommand struct {
 	recordings string
 	health     string
 	socket     string
+	approvals  bool
 	quiet      bool
 }
 
@@ -69,7 +73,9 @@ func newLocal(s streams) *cobra.Command {
 	f.StringVar(&l.recordings, "recordings", "", "`folder` for the recordings (default ~/.local/state/tidewaiter)")
 	f.StringVar(&l.health, "health", "", "`address` for /healthz, /readyz and /metrics, such as 127.0.0.1:9090 (default none)")
 	f.StringVar(&l.socket, "socket", "", "`folder` for unix sockets beside the ports; recordings then name the process (default none)")
+	f.BoolVar(&l.approvals, "approvals", false, "hold what needs approval until somebody at this machine answers, in another terminal: see local requests, approve, deny")
 	f.BoolVarP(&l.quiet, "quiet", "q", false, "print errors only: no connection lines, no warnings, no summary")
+	addHeld(cmd, s)
 	return cmd
 }
 
@@ -94,7 +100,7 @@ func (l *localCommand) run(ctx context.Context, command []string) error {
 			return err
 		}
 	}
-	o.SocketDir = l.socket
+	o.SocketDir, o.Approvals = l.socket, l.approvals
 	if !l.quiet {
 		o.Log = slog.New(slog.NewTextHandler(l.err, nil))
 		warn(l.streams, o)
@@ -114,7 +120,7 @@ func (l *localCommand) run(ctx context.Context, command []string) error {
 	}
 	endpoint, err := proxy.Endpoint(l.dataSource)
 	if err == nil {
-		err = l.serve(ctx, proxy, endpoint, health, command)
+		err = l.approve(proxy, func() error { return l.serve(ctx, proxy, endpoint, health, command) })
 	}
 	closeErr := proxy.Close()
 	if !l.quiet {
@@ -124,6 +130,23 @@ func (l *localCommand) run(ctx context.Context, command []string) error {
 		err = closeErr
 	}
 	return err
+}
+
+// approve lets somebody answer what is held while run runs.
+func (l *localCommand) approve(proxy *local.Proxy, run func() error) error {
+	if proxy.People() == nil {
+		return run()
+	}
+	dir, err := stateDir(os.Getenv)
+	if err != nil {
+		return err
+	}
+	stop, err := serveApprovals(proxy.People(), dir)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return run()
 }
 
 // serve runs the command, or stays until it is told to end.

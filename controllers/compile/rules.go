@@ -33,9 +33,13 @@ type limits struct {
 }
 
 type approval struct {
-	TimeoutSeconds int64  `json:"timeoutSeconds"`
-	Approvers      int32  `json:"approvers"`
-	Grant          string `json:"grant"`
+	TimeoutSeconds int64 `json:"timeoutSeconds"`
+	// TransactionTimeoutSeconds is the timeout inside of an open transaction.
+	TransactionTimeoutSeconds int64 `json:"transactionTimeoutSeconds"`
+	// Wait is Hold or Refuse.
+	Wait      string `json:"wait"`
+	Approvers int32  `json:"approvers"`
+	Grant     string `json:"grant"`
 	// GrantRank orders grants, the narrowest first: Statement, Session, then
 	// durations.
 	GrantRank int64 `json:"grantRank"`
@@ -137,8 +141,13 @@ func (l *limits) asks() bool {
 func compileApproval(a v1alpha1.Approval) *approval {
 	out := &approval{
 		TimeoutSeconds: max(1, int64(a.Timeout.Duration/time.Second)),
+		Wait:           string(v1alpha1.WaitRefuse), // also what a word means that is not known
 		Approvers:      max(1, a.Approvers),
 		Grant:          string(v1alpha1.GrantStatement),
+	}
+	out.TransactionTimeoutSeconds = min(out.TimeoutSeconds, max(1, int64(a.TransactionTimeout.Duration/time.Second)))
+	if a.Wait == v1alpha1.WaitHold {
+		out.Wait = string(a.Wait)
 	}
 	if d, ok := a.Grant.Duration(); ok {
 		out.Grant, out.GrantRank = d.String(), 2+int64(d/time.Second)

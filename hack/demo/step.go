@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -29,6 +28,8 @@ type step struct {
 	exit  int                              // the exit code that is told
 	want  []string                         // what the output has to hold
 	never []string                         // what it must not, besides the canaries and the password
+	// act plays a step of more than one command instead of args, and prints it.
+	act func(ctx context.Context, s *stage, p *paper.Paper) error
 	// check looks closer; nil checks nothing more.
 	check    func(s *stage, out []byte) error
 	verified string // what has been checked, for the reader
@@ -37,6 +38,13 @@ type step struct {
 // take runs a step, shows it and judges it.
 func (t *step) take(ctx context.Context, s *stage, p *paper.Paper, number int) error {
 	p.Heading(number, t.title, t.about)
+	if t.act != nil {
+		if err := t.act(ctx, s, p); err != nil {
+			return err
+		}
+		p.Verified(t.verified)
+		return nil
+	}
 	p.Command("$", t.shown)
 	args := t.args
 	if t.late != nil {
@@ -45,9 +53,8 @@ func (t *step) take(ctx context.Context, s *stage, p *paper.Paper, number int) e
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, s.binary(), args...)
-	cmd.Env, cmd.Dir, cmd.Stdin = s.environment(), s.dir, strings.NewReader(t.stdin)
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, patience
+	cmd := s.command(ctx, args...)
+	cmd.Stdin = strings.NewReader(t.stdin)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

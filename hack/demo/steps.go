@@ -38,6 +38,8 @@ func steps(s *stage) []step {
 			verified: "denied before anything was sent, the program did not run, and it is still the same connection",
 		}, `select pg_backend_pid() as pid \gset`, "copy customers to program 'touch "+marker+"';", "select pg_backend_pid() = :pid as same_connection;"),
 		rowLimit(),
+		approved(),
+		deniedByPerson(),
 	}, reading())
 }
 

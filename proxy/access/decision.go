@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Effect is what a decision does. The zero value denies.
 type Effect uint8
@@ -104,9 +107,41 @@ type Bound struct {
 	Policy string `json:"policy"`
 }
 
-// Approval says how a held operation is approved.
+// Approval says how a held operation is approved. Where several rules ask, it is
+// the strictest of what they say.
 type Approval struct {
-	Timeout   time.Duration
+	// Timeout is how long it is held, TransactionTimeout how long inside of an open
+	// transaction. 0 holds nothing.
+	Timeout            time.Duration
+	TransactionTimeout time.Duration
+	// Refuse: the client does not wait, but is refused with the request's name and
+	// comes again.
+	Refuse    bool
 	Approvers int
 	Grant     string // Statement, Session, or a duration
+	// Rules are all that ask, sorted. Empty means the one that the decision names.
+	Rules []RuleRef
+}
+
+// RuleRef names a rule of a policy.
+type RuleRef struct {
+	Policy string `json:"policy"` // "namespace/name"
+	Rule   string `json:"rule"`
+}
+
+// Asking returns the rules that ask for the approval, the one that the decision
+// names first. It is empty where none is named: nobody can be asked then.
+func (d *Decision) Asking() []RuleRef {
+	first := RuleRef{d.Policy, d.Rule}
+	if len(d.Approval.Rules) == 0 {
+		if d.Policy == "" || d.Rule == "" {
+			return nil
+		}
+		return []RuleRef{first}
+	}
+	rules := slices.Clone(d.Approval.Rules)
+	if i := slices.Index(rules, first); i > 0 {
+		rules = slices.Insert(slices.Delete(rules, i, i+1), 0, first)
+	}
+	return rules
 }

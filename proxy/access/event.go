@@ -9,6 +9,8 @@ type EventKind string
 const (
 	EventOpened    EventKind = "Opened"    // the session began
 	EventDecided   EventKind = "Decided"   // an operation was decided: the intent record
+	EventHeld      EventKind = "Held"      // an operation waits for people
+	EventAnswered  EventKind = "Answered"  // how they answered, or why nobody did
 	EventRows      EventKind = "Rows"      // rows as the client saw them
 	EventEnded     EventKind = "Ended"     // an operation is over
 	EventDisagreed EventKind = "Disagreed" // the server's attestation contradicted the analysis
@@ -22,13 +24,17 @@ type Event struct {
 	Time time.Time `json:"time"`
 	// Statement numbers the operations of a session from 1; 0 for the session's
 	// own events.
-	Statement int64    `json:"statement,omitempty"`
-	Opened    *Opened  `json:"opened,omitempty"`
-	Decided   *Decided `json:"decided,omitempty"`
-	Rows      *Rows    `json:"rows,omitempty"`
-	Ended     *Ended   `json:"ended,omitempty"`
-	Note      string   `json:"note,omitempty"` // Disagreed: what was found
-	Closed    *Closed  `json:"closed,omitempty"`
+	Statement int64   `json:"statement,omitempty"`
+	Opened    *Opened `json:"opened,omitempty"`
+	// Decided comes again, with the same number, where an operation was held: it is
+	// decided anew when it is let go.
+	Decided  *Decided  `json:"decided,omitempty"`
+	Held     *Notice   `json:"held,omitempty"`
+	Answered *Answered `json:"answered,omitempty"`
+	Rows     *Rows     `json:"rows,omitempty"`
+	Ended    *Ended    `json:"ended,omitempty"`
+	Note     string    `json:"note,omitempty"` // Disagreed: what was found
+	Closed   *Closed   `json:"closed,omitempty"`
 }
 
 // Opened describes a session at its start.
@@ -60,6 +66,46 @@ type Decided struct {
 	Flags      []string `json:"flags,omitempty"`
 	Revision   uint64   `json:"revision,omitempty"`
 }
+
+// Notice says that an operation waits for people, and of whom that is asked.
+type Notice struct {
+	// Request is "namespace/name" of the AccessRequest.
+	Request string `json:"request"`
+	// Rules that ask, the one that is named to the client first.
+	Rules []RuleRef `json:"rules"`
+	// Until is when it is void.
+	Until time.Time `json:"until"`
+	// Hint says how somebody answers.
+	Hint string `json:"-"`
+	// Refused: the client does not wait, but comes again.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// Answered is how an operation ceased to be held.
+type Answered struct {
+	// Request is "namespace/name" of the AccessRequest; empty where nobody was asked.
+	Request string        `json:"request,omitempty"`
+	Outcome AnswerOutcome `json:"outcome"`
+	By      []string      `json:"by,omitempty"`     // who decided
+	Reason  string        `json:"reason,omitempty"` // their words, or why there is no answer
+	// Grant is what the approval is good for beyond this operation, such as
+	// "Session" or "1h0m0s"; Granted that it was let through by an earlier one.
+	Grant   string `json:"grant,omitempty"`
+	Granted bool   `json:"granted,omitempty"`
+}
+
+// AnswerOutcome classifies answers. Only AnswerApproved approves.
+type AnswerOutcome string
+
+// The outcomes of holding an operation.
+const (
+	AnswerApproved  AnswerOutcome = "Approved"
+	AnswerDenied    AnswerOutcome = "Denied"
+	AnswerExpired   AnswerOutcome = "Expired"   // nobody answered in time
+	AnswerWithdrawn AnswerOutcome = "Withdrawn" // nobody waits any longer, or the request was taken away
+	AnswerRefused   AnswerOutcome = "Refused"   // nobody was asked
+	AnswerPending   AnswerOutcome = "Pending"   // people are asked, and the client comes again
+)
 
 // Rows is a batch of rows as the client saw them.
 type Rows struct {

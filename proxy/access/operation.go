@@ -49,9 +49,43 @@ type Operation struct {
 	// Touches is such a number for the operation as a whole where it uses tagged
 	// data in any way, else 0: if it fails, that has told something too.
 	Touches uint64 `json:"-"`
+	// Held is what people are shown of the operation, and what an approval is tied
+	// to. The protocol fills it in where the operation has to be approved, and not
+	// before: it costs more than a decision.
+	Held Held `json:"-"`
 	// ID is equal for operations whose Statements are equal in this
 	// process, so that decisions can be cached; 0 means "do not cache".
 	ID uint64 `json:"-"`
+}
+
+// Held describes an operation to whoever may approve it. It goes to people and into
+// the API server, so none of it may hold a value: no constant, no parameter.
+type Held struct {
+	// Digest is the SHA-256 of the text, Parameters one of what is bound to its
+	// parameters, which tells nothing of them; empty without any. Equal digests are
+	// the same statement. Without a Digest the statement is like no other: an answer
+	// is good for this time alone.
+	Digest, Parameters []byte
+	// Shape is equal for operations that do the same but for their constants. Empty:
+	// like no other.
+	Shape []byte
+	// Text is the statement with constants taken out, at most 8 KiB.
+	Text string
+	// Summary is a few words, such as "COPY orders TO STDOUT".
+	Summary string
+	// InTransaction: locks may be held while it waits.
+	InTransaction bool
+	// EstimatedRows is what the planner expects; nil: it was not asked.
+	EstimatedRows *int64
+	// Exceeded is the limit that was reached in the middle of a result; nil: the
+	// operation has not begun.
+	Exceeded *Exceeded
+}
+
+// Exceeded is a limit that was reached in the middle of a result.
+type Exceeded struct {
+	Limit       string // as the policy's field is called, such as "rowsPerHour"
+	Rows, Bytes int64  // of the operation that have gone to the client
 }
 
 // Statement holds the facts of one statement.

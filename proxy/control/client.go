@@ -37,6 +37,8 @@ type Options struct {
 	DataSources []string // "namespace/name"s that the sidecar was started for
 	Version     string
 	Fleet       Fleet
+	// Approvals asks people over the stream; nil: nobody is asked.
+	Approvals Approvals
 	// Backoff is how long the client waits after the first stream that failed, and MaxBackoff after many; each with
 	// jitter. Defaults 200 ms and 10 s.
 	Backoff, MaxBackoff time.Duration
@@ -60,6 +62,9 @@ func (o *Options) complete() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Approvals == nil {
+		o.Approvals = nobody{}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -61,6 +61,7 @@ func (c *Client) stream(ctx context.Context) (took bool, err error) {
 				c.uplink.attach(ctx, out)
 				c.tags.attach(ctx, out)
 				helpers.Go(func() { c.report(ctx, out) })
+				helpers.Go(func() { c.opt.Approvals.Talk(ctx, out) })
 			}
 		}
 		if err != nil {
@@ -115,6 +116,12 @@ func (c *Client) receive(ctx context.Context, s *stream, msg *sidecarv1alpha1.Co
 		c.uplink.answer(m.Recording)
 	case *sidecarv1alpha1.ConnectResponse_Tags:
 		c.tags.answer(m.Tags)
+	case *sidecarv1alpha1.ConnectResponse_Pending:
+		c.opt.Approvals.Pending(m.Pending)
+	case *sidecarv1alpha1.ConnectResponse_Answer:
+		c.opt.Approvals.Answer(m.Answer)
+	case *sidecarv1alpha1.ConnectResponse_GrantEnd:
+		c.opt.Approvals.GrantEnd(m.GrantEnd)
 	default:
 		return false, fmt.Errorf("the operator sent a message that this sidecar does not know (%T): update it", m)
 	}

@@ -15,11 +15,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/upstream"
 )
 
-// Parts are what a data source is put together with. All but Keep are required.
+// Parts are what a data source is put together with. All but Approver and Keep are required.
 type Parts struct {
 	Gate       *Gate
 	Identifier session.Identifier
 	Observer   session.Observer
+	Approver   session.Approver // nil: what needs approval is refused
 	// Recorder returns where sessions are recorded, with a durability.
 	Recorder func(record.Durability) (session.Recorder, error)
 	// Keep is protocol.Settings.Keep.
@@ -76,7 +77,7 @@ func (s *Source) build(c Config) (generation, error) {
 	}
 	return generation{dialer: dialer, speaker: speaker, pipeline: &session.Pipeline{
 		DataSource: c.Name(), Protocol: speaker, Dialer: dialer, Decider: s.parts.Gate, Identifier: s.parts.Identifier,
-		Recorder: recorder, Observer: s.parts.Observer, Budgets: &s.budgets,
+		Recorder: recorder, Observer: s.parts.Observer, Approver: s.parts.Approver, Budgets: &s.budgets,
 	}}, nil
 }
 

@@ -36,9 +36,12 @@ type answer struct {
 		PerHour    access.Bound `json:"perHour"`
 	} `json:"probes"`
 	Approval struct {
-		TimeoutSeconds int64  `json:"timeoutSeconds"`
-		Approvers      int    `json:"approvers"`
-		Grant          string `json:"grant"`
+		TimeoutSeconds            int64            `json:"timeoutSeconds"`
+		TransactionTimeoutSeconds int64            `json:"transactionTimeoutSeconds"`
+		Wait                      string           `json:"wait"`
+		Approvers                 int              `json:"approvers"`
+		Grant                     string           `json:"grant"`
+		Rules                     []access.RuleRef `json:"rules"`
 	} `json:"approval"`
 }
 
@@ -72,10 +75,16 @@ func decisionOf(value any) (access.Decision, error) {
 		},
 		Probes: access.Probes{PerSession: a.Probes.PerSession, PerHour: a.Probes.PerHour},
 		Approval: access.Approval{
-			Timeout:   min(time.Duration(min(a.Approval.TimeoutSeconds, int64(maxApprovalTimeout/time.Second)))*time.Second, maxApprovalTimeout),
-			Approvers: a.Approval.Approvers, Grant: a.Approval.Grant,
+			Timeout: seconds(a.Approval.TimeoutSeconds), TransactionTimeout: seconds(a.Approval.TransactionTimeoutSeconds),
+			Refuse: a.Approval.Wait != "" && a.Approval.Wait != "Hold", Approvers: a.Approval.Approvers, Grant: a.Approval.Grant,
+			Rules: a.Approval.Rules,
 		},
 	}, nil
+}
+
+// seconds is a time that a bundle gives, within bounds. 0 holds nothing.
+func seconds(n int64) time.Duration {
+	return time.Duration(max(0, min(n, int64(maxApprovalTimeout/time.Second)))) * time.Second
 }
 
 // effect is Deny for every word that is not one of the milder two.

@@ -93,8 +93,13 @@ func asAnswer(t *testing.T, d access.Decision) map[string]any {
 	}
 	approval := map[string]any{}
 	if d.Approval.Approvers > 0 {
+		wait := "Hold"
+		if d.Approval.Refuse {
+			wait = "Refuse"
+		}
 		approval = map[string]any{
 			"timeoutSeconds": int64(d.Approval.Timeout / time.Second), "approvers": d.Approval.Approvers, "grant": d.Approval.Grant,
+			"transactionTimeoutSeconds": int64(d.Approval.TransactionTimeout / time.Second), "wait": wait, "rules": d.Approval.Rules,
 		}
 	}
 	masks := map[string]any{}

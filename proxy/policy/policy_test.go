@@ -32,7 +32,10 @@ func TestADecisionSaysAllThatAClientAndARelayNeed(t *testing.T) {
 			RowsPerStatement: 1000, BytesPerHour: 100 << 20, OnExceed: access.RequireApproval,
 			Policy: "data/reporting", Rule: "read",
 		},
-		Approval: access.Approval{Timeout: time.Hour, Approvers: 2, Grant: "1h0m0s"},
+		Approval: access.Approval{
+			Timeout: time.Hour, TransactionTimeout: time.Minute, Approvers: 2, Grant: "1h0m0s",
+			Rules: []access.RuleRef{{Policy: "data/reporting", Rule: "read"}},
+		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -46,8 +49,11 @@ func TestARequestForApprovalSaysHowItIsAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := access.Approval{Timeout: 15 * time.Minute, Approvers: 1, Grant: "Statement"}
-	if got.Effect != access.RequireApproval || got.Rule != "exports" || got.Approval != want {
+	want := access.Approval{
+		Timeout: 15 * time.Minute, TransactionTimeout: time.Minute, Approvers: 1, Grant: "Statement",
+		Rules: []access.RuleRef{{Policy: "data/reporting", Rule: "exports"}},
+	}
+	if got.Effect != access.RequireApproval || got.Rule != "exports" || !reflect.DeepEqual(got.Approval, want) {
 		t.Errorf("got %v by %q with %+v", got.Effect, got.Rule, got.Approval)
 	}
 }

@@ -83,8 +83,9 @@ func (p *Pipeline) Refuse(ctx context.Context, client net.Conn, d *access.Denial
 
 func (p *Pipeline) session(ctx, opening context.Context, s *Session, conv Conversation) error {
 	s.control = Exchange{s: s, live: true, standing: true}
+	s.name = sessionName(p.now())
 	record, err := p.Recorder.Open(access.Opened{
-		Session: sessionName(p.now()), DataSource: p.DataSource, Protocol: p.Protocol.Name(),
+		Session: s.name, DataSource: p.DataSource, Protocol: p.Protocol.Name(),
 		Identity: s.identity, Hello: s.hello, Client: s.client.RemoteAddr().String(),
 	})
 	if err != nil {

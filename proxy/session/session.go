@@ -19,6 +19,7 @@ const recordedText = 64 << 10
 // for concurrent use: a protocol's two directions both call them.
 type Session struct {
 	p        *Pipeline
+	name     string
 	identity access.Identity
 	hello    access.Hello
 	client   net.Conn
@@ -38,7 +39,12 @@ type Session struct {
 	probes    probeSet
 
 	statements, denied, masked, held, rows, bytes atomic.Int64
+
+	notice func(access.Notice) // nil: nobody is told
 }
+
+// Name is the session's unique name, as recordings have it.
+func (s *Session) Name() string { return s.name }
 
 // Identity returns who is at the other end.
 func (s *Session) Identity() access.Identity { return s.identity }
@@ -65,43 +71,52 @@ func (s *Session) Control() *Exchange { return &s.control }
 // UnderWay returns how many exchanges have not ended.
 func (s *Session) UnderWay() int64 { return s.underWay.Load() }
 
-// Begin decides op, holds it for a person where policy says so, and writes the
-// intent record. Only the Exchange it returns permits to forward the operation.
-// The error is an *access.Denial and has been recorded as far as that is
-// possible. Whatever fails here refuses.
-func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, error) {
+// Ask decides op and writes the intent record, as Begin does, but does not wait: it
+// returns an exchange, a Hold where a person has to approve first, or an error. Held
+// operations are for protocols that have something to do meanwhile.
+func (s *Session) Ask(ctx context.Context, op *access.Operation) (*Exchange, *Hold, error) {
 	op.DataSource = s.p.DataSource
 	start := s.p.now()
+	d, err := s.decision(ctx, op)
+	if s.p.Observer != nil {
+		s.p.Observer.Decided(s.p.DataSource, op, d)
+	}
+	x := &Exchange{s: s, decision: d, started: start, touches: op.Touches}
+	if err := s.intend(x, op); err != nil {
+		return nil, nil, s.refused(x, recorderDown(err))
+	}
+	if err != nil {
+		return nil, nil, s.refused(x, policyDown(err))
+	}
+	switch d.Effect {
+	case access.Allow:
+		s.permit(x)
+		return x, nil, nil
+	case access.RequireApproval:
+		return s.hold(op, x)
+	default:
+		return nil, nil, s.refused(x, s.denial(ctx, op, d))
+	}
+}
+
+// decision asks policy, and counts what op asks of tagged columns. An error comes
+// with a denial.
+func (s *Session) decision(ctx context.Context, op *access.Operation) (access.Decision, error) {
+	op.DataSource = s.p.DataSource
 	d, err := s.p.Decider.Decide(ctx, s.identity, op)
 	if err != nil {
-		d = access.Decision{Reason: "the policy could not be evaluated"}
+		return access.Decision{Reason: "the policy could not be evaluated"}, err
 	}
 	if d.Effect != access.Deny {
 		d = s.probe(op, d)
 	}
-	if s.p.Observer != nil {
-		s.p.Observer.Decided(s.p.DataSource, op, d)
-	}
-	x := &Exchange{s: s, decision: d, started: start, live: true, touches: op.Touches}
-	if err := s.intend(x, op); err != nil {
-		return nil, s.refused(x, recorderDown(err))
-	}
-	if err != nil {
-		return nil, s.refused(x, policyDown(err))
-	}
-	switch d.Effect {
-	case access.Allow:
-		s.underWay.Add(1)
-		return x, nil
-	case access.RequireApproval:
-		if err := s.approve(ctx, op, d); err != nil {
-			return nil, s.refused(x, access.AsDenial(err))
-		}
-		s.underWay.Add(1)
-		return x, nil
-	default:
-		return nil, s.refused(x, s.denial(ctx, op, d))
-	}
+	return d, nil
+}
+
+// permit makes an exchange the permission that it is.
+func (s *Session) permit(x *Exchange) {
+	x.live = true
+	s.underWay.Add(1)
 }
 
 // Masks returns what policy does to values of tags, and the revision that says so,
@@ -134,16 +149,6 @@ func (s *Session) denial(ctx context.Context, op *access.Operation, d access.Dec
 		return DenialFor(op, d)
 	}
 	return &access.Denial{Code: access.CodeAbsent, What: op.Absent}
-}
-
-func (s *Session) approve(ctx context.Context, op *access.Operation, d access.Decision) error {
-	if s.p.Approver == nil {
-		den := DenialFor(op, d)
-		den.Detail = strings.TrimSpace(den.Detail + " Nobody can be asked here: approvals are not available in this proxy, so it was refused. Nothing was sent to the server.")
-		return den
-	}
-	s.held.Add(1)
-	return s.p.Approver.Approve(ctx, s, op, d)
 }
 
 // intend numbers the exchange and writes its intent record, as one step, so that

@@ -106,9 +106,15 @@ type Masker interface {
 	Masks(ctx context.Context, tags []string) (masks map[string]access.Mask, revision uint64, err error)
 }
 
-// Approver holds an operation until a person answers. A nil error lets it run.
+// Approver asks people. It is safe for concurrent use.
 type Approver interface {
-	Approve(ctx context.Context, s *Session, op *access.Operation, d access.Decision) error
+	// Granted reports whether an operation was approved before, and how: nobody is asked
+	// then. It does not wait.
+	Granted(q *Question) (access.Answered, bool)
+	// Approve waits until people have answered, or the context ends. Only a nil error
+	// with the outcome AnswerApproved approves. An error is an *access.Denial, which the
+	// client is told; the outcome comes with it.
+	Approve(ctx context.Context, q *Question) (access.Answered, error)
 }
 
 // Recorder opens a record for each session. An error refuses the session.

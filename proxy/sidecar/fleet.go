@@ -14,6 +14,7 @@ import (
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/approval"
 	"github.com/tidewaiter/tidewaiter/proxy/control"
 	"github.com/tidewaiter/tidewaiter/proxy/datasource"
 	"github.com/tidewaiter/tidewaiter/proxy/identity"
@@ -31,6 +32,7 @@ type fleet struct {
 	server   *server.Server
 	spool    *ship.Spool
 	tally    *datasource.Tally
+	broker   *approval.Broker
 	observer session.Observer
 	keep     func(ctx context.Context, dataSource string, acquired []protocol.Acquired) error
 	begun    func() // called once, at the first lease; may be nil
@@ -112,7 +114,7 @@ func (f *fleet) add(p control.Part) error {
 	s := &served{port: p.Port, bundle: sha256.Sum256(p.Bundle)}
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
-		Gate: gate, Identifier: &s.who, Observer: f.observer,
+		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker,
 		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
@@ -211,6 +213,7 @@ func (f *fleet) Remove(name string) {
 	}
 	delete(f.ships, name)
 	s.source.Gate().Bar(fmt.Sprintf("This pod may not use DataSource %s any more.", name), askOwner(name))
+	f.broker.Forget(name, "the pod may not use the data source any more")
 	s.endpoint.Close(s.source.Close)
 }
 
@@ -225,6 +228,7 @@ func (f *fleet) Revoke(name, reason, message string) {
 	what := fmt.Sprintf("tidewaiter: access to DataSource %s was revoked (%s)", name, reason)
 	s.revoked = &access.Denial{What: what, Detail: message, Hint: askOwner(name)}
 	s.source.Gate().Bar(what+": "+message, askOwner(name)) // first, so that nothing more is decided on what is about to be cut
+	f.broker.Forget(name, "access to the data source was revoked")
 	s.endpoint.Refuse(s.revoked)
 	s.endpoint.Cut(&access.Denial{Code: access.CodeShutdown, What: what, Detail: message, Hint: askOwner(name)})
 }

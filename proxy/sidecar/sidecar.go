@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/proxy/approval"
 	"github.com/tidewaiter/tidewaiter/proxy/config"
 	"github.com/tidewaiter/tidewaiter/proxy/control"
 	"github.com/tidewaiter/tidewaiter/proxy/datasource"
@@ -82,10 +83,13 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 		MaxConnections: cfg.Connections, MaxMemory: uint64(cfg.Memory) / 4 * 3, DrainTimeout: cfg.Drain, Ready: s.ready, Log: log,
 	})
 	tally := datasource.NewTally(s.metrics, nil)
-	s.fleet = &fleet{podUID: cfg.Pod.UID, server: s.server, spool: s.spool, tally: tally, begun: o.Begun, ships: map[string]*served{}}
+	broker := approval.New(nil)
+	s.fleet = &fleet{
+		podUID: cfg.Pod.UID, server: s.server, spool: s.spool, tally: tally, broker: broker, begun: o.Begun, ships: map[string]*served{},
+	}
 	s.client = control.New(control.Options{
 		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: o.Version,
-		Fleet: s.fleet, ReportEvery: cfg.ReportEvery, Log: log,
+		Fleet: s.fleet, Approvals: broker, ReportEvery: cfg.ReportEvery, Log: log,
 	})
 	s.fleet.keep = s.client.KeepTags
 	s.fleet.observer = &watcher{Tally: tally, changed: s.client.Changed}
@@ -96,6 +100,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 		return 0
 	})
 	s.metrics.Gauge("snapshot_revision", "Revision of the snapshot in force.", func() float64 { return float64(s.client.Revision()) })
+	s.metrics.Gauge("held_statements", "Statements that wait for approval.", func() float64 { return float64(broker.Held()) })
 	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
 	return s, nil
 }

@@ -36,29 +36,44 @@ else := "Deny"
 
 # approval is what the rules that hold the operation ask for together; for an
 # operation that runs, what its limits ask for when they are reached.
-approval("RequireApproval") := together([r |
-	some s in input.operation.statements
-	some i in facts("enforced", s).holds
-	r := rule(i)
-])
+approval("RequireApproval") := together(rules, asking) if {
+	rules := [r |
+		some s in input.operation.statements
+		some i in facts("enforced", s).holds
+		r := rule(i)
+	]
+	asking := {[r.policy, r.name] | some r in rules} | {[v.policy, v.rule] |
+		some v in custom_verdicts("enforced")
+		v.effect == "RequireApproval"
+	}
+}
 
-approval("Allow") := together(limiting) if limits.onExceed == "RequireApproval"
+approval("Allow") := together(limiting, {[r.policy, r.name] | some r in limiting}) if limits.onExceed == "RequireApproval"
 
 else := {}
 
-# together is the strictest of the rules' approvals; the defaults where only an
-# owner's Rego holds the operation.
-together(rules) := {"timeoutSeconds": a.timeoutSeconds, "approvers": a.approvers, "grant": a.grant} if {
-	count(rules) == 1
-	a := rules[0].approval
-}
+# together is the strictest of the rules' approvals, with the names of all that
+# ask, sorted: each of them has to be satisfied.
+together(rules, asking) := object.union(
+	strictest_approval(rules),
+	{"rules": [{"policy": name[0], "rule": name[1]} | some name in asking]},
+)
+
+# strictest_approval has the defaults where only an owner's Rego holds the
+# operation.
+strictest_approval(rules) := object.remove(rules[0].approval, ["grantRank"]) if count(rules) == 1
 
 else := {
 	"timeoutSeconds": min({r.approval.timeoutSeconds | some r in rules}),
+	"transactionTimeoutSeconds": min({r.approval.transactionTimeoutSeconds | some r in rules}),
+	"wait": max({r.approval.wait | some r in rules}), # "Refuse" comes after "Hold"
 	"approvers": max({r.approval.approvers | some r in rules}),
 	"grant": min({[r.approval.grantRank, r.approval.grant] | some r in rules})[1],
 } if {
 	count(rules) > 1
 }
 
-else := {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement"}
+else := {
+	"timeoutSeconds": 900, "transactionTimeoutSeconds": 60, "wait": "Hold",
+	"approvers": 1, "grant": "Statement",
+}

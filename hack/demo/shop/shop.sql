@@ -24,9 +24,16 @@ INSERT INTO orders (customer_id, item, total, placed)
 SELECT 1 + n % 3, (ARRAY['lamp', 'desk', 'chair', 'clock'])[1 + n % 4], 10 + (n * 37) % 490 + 0.50, DATE '2026-01-01' + n % 300
 FROM generate_series(0, 2499) AS n;
 
+CREATE TABLE payouts (
+    id     integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    week   date NOT NULL,
+    amount numeric(10, 2) NOT NULL
+);
+INSERT INTO payouts (week, amount) VALUES ('2026-11-02', 1200.00), ('2026-11-09', 980.50), ('2026-11-16', 1431.25);
+
 -- The role that only the proxy logs in as. PostgreSQL itself would let it run programs on the server: in this demo it is
 -- the policy that says no.
 CREATE ROLE shop_reader LOGIN;
-GRANT SELECT ON customers, orders TO shop_reader;
+GRANT SELECT ON customers, orders, payouts TO shop_reader;
 GRANT pg_execute_server_program TO shop_reader;
 ANALYZE;

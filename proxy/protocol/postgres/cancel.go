@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -26,6 +27,17 @@ type upstreamKey struct {
 	pid    uint32
 	ours   []byte // what the client holds
 	secret []byte // what the server wants
+
+	held atomic.Pointer[func() bool] // cancels what is held before it is sent
+}
+
+// hold says how what is held is canceled.
+func (u *upstreamKey) hold(cancel func() bool) { u.held.Store(&cancel) }
+
+// cancelHeld cancels what is held, and reports whether there was something.
+func (u *upstreamKey) cancelHeld() bool {
+	cancel := u.held.Load()
+	return cancel != nil && (*cancel)()
 }
 
 func (k *cancelKeys) add(pid uint32, ours, secret []byte) *upstreamKey {
@@ -81,7 +93,7 @@ func (c *cancelConversation) Refuse(*access.Denial) error { return nil }
 // that waits for its end, as libpq does, knows that its next statement is safe.
 func (c *cancelConversation) Cancel(ctx context.Context, dial func(context.Context) (*session.Upstream, error)) error {
 	u := c.engine.cancels.find(c.pid, c.key)
-	if u == nil {
+	if u == nil || u.cancelHeld() { // the server has nothing of what is held
 		return nil
 	}
 	up, err := dial(ctx)

@@ -14,20 +14,67 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
+// reading is a question as it was understood.
+type reading struct {
+	op      *access.Operation
+	masks   masks
+	catalog *catalog.Snapshot
+	result  *analysis.Result
+	missed  absent
+}
+
 // decide answers a question of the core: it reads the statement, asks the
 // session, and says what the core may do. Whatever fails refuses.
-func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) core.Answer {
+//
+// Where people have to approve first, it returns a Hold instead, which it has to be
+// given again once they have: the statement is then read and decided anew.
+func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask, held *session.Hold) (core.Answer, *session.Hold) {
 	defer e.flights.deciding(s)()
-	cat, err := e.catalog.get(ctx, s, a.Stale)
+	r, ans := e.read(ctx, s, a, held != nil)
+	if r.op == nil {
+		if held != nil {
+			ans = refuseHeld(held, ans)
+		}
+		return ans, nil
+	}
+	var x *session.Exchange
+	var err error
+	if held == nil {
+		x, held, err = s.Ask(ctx, r.op)
+	} else {
+		x, held, err = held.Again(ctx, r.op)
+	}
+	if held != nil {
+		describe(a, &r)
+		if x = held.Granted(); x == nil {
+			return core.Answer{}, held
+		}
+	}
 	if err != nil {
-		return core.Answer{Denial: access.AsDenial(err)}
+		return r.missed.word(access.AsDenial(err), r.catalog), nil
+	}
+	if !e.plan(r.catalog, r.masks).Agrees(x.Decision().Masks) {
+		return changed(x), nil
+	}
+	return e.follow(ctx, s, a, core.Answer{Exchange: x, Result: r.result, Catalog: r.catalog}), nil
+}
+
+// read understands a question. Without an operation, the answer is final: a refusal, or
+// that there is nothing to decide. Of one that is read anew, the catalog is as it is now.
+func (e *Engine) read(ctx context.Context, s *session.Session, a *core.Ask, anew bool) (reading, core.Answer) {
+	cat, err := e.catalog.get(ctx, s, a.Stale)
+	if err == nil && anew {
+		cat, err = e.catalog.within(ctx, s, 0)
+	}
+	if err != nil {
+		return reading{}, core.Answer{Denial: access.AsDenial(err)}
 	}
 	m := e.masksOf(ctx, s, cat)
 	result, id, err := e.understand(a, cat, m, nil)
 	if ago, copies := copies(a, result, cat); copies {
 		before := cat
 		if cat, err = e.catalog.within(ctx, s, ago); err != nil {
-			return core.Answer{Denial: access.AsDenial(err)}
+			return reading{}, core.Answer{Denial: access.AsDenial(err)}
 		}
 		if cat != before {
 			m = e.masksOf(ctx, s, cat)
@@ -42,17 +89,17 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 		phase = access.PhasePrepare
 	}
 	if err != nil {
-		return e.unreadable(ctx, s, a, phase, err)
+		return reading{}, e.unreadable(ctx, s, a, phase, err)
 	}
 	var missed absent
 	if suspects(result, &a.Session) != nil {
 		if missed, err = e.lookFor(ctx, s, a, m, result); err != nil {
-			return e.unseen(ctx, s, a, phase, err)
+			return reading{}, e.unseen(ctx, s, a, phase, err)
 		}
 		cat, result, id = missed.catalog, missed.result, missed.id
 	}
 	if result.Empty && a.Kind != core.AskCall {
-		return core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
+		return reading{}, core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
 	}
 	op := operation(phase, a.Text, a.Parameters, result.Statements)
 	if op.ID = id; id == 0 {
@@ -60,14 +107,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask) co
 	}
 	missed.explain(op)
 	ask(op, result.Statements, a.Bound)
-	x, err := s.Begin(ctx, op)
-	if err != nil {
-		return missed.word(access.AsDenial(err), cat)
-	}
-	if !e.plan(cat, m).Agrees(x.Decision().Masks) {
-		return changed(x)
-	}
-	return e.follow(ctx, s, a, core.Answer{Exchange: x, Result: result, Catalog: cat})
+	return reading{op: op, masks: m, catalog: cat, result: result, missed: missed}, core.Answer{}
 }
 
 // unseen refuses what a closer look at names has ended: by the reason that the text

@@ -125,6 +125,7 @@ func (r *relay) watchDrain(ctx context.Context, draining <-chan struct{}, done c
 	case <-draining:
 		r.mu.Lock()
 		r.drain = true
+		r.release(stopping)
 		r.sendAway()
 		r.mu.Unlock()
 	}

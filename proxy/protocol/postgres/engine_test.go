@@ -82,6 +82,7 @@ type proxy struct {
 	server *postgrestest.Server
 	record *memory
 	engine *postgres.Engine
+	drain  <-chan struct{}
 }
 
 type config struct {
@@ -93,6 +94,8 @@ type config struct {
 	database string               // of server
 	dialer   func(session.Dialer) session.Dialer
 	recorder session.Recorder // nil: in memory
+	approver session.Approver // nil: what needs approval is refused
+	drain    <-chan struct{}  // of the proxy; nil: never
 }
 
 // through puts the test's own dialer in front of the real one.
@@ -143,9 +146,10 @@ func start(t *testing.T, c config) *proxy {
 	}
 	up.Use(session.Credential{User: srv.Superuser, Password: srv.Password})
 	pipe := &session.Pipeline{
-		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: c.recorder, Budgets: &session.Budgets{},
+		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: c.recorder, Budgets: &session.Budgets{}, Approver: c.approver,
 		Identifier: identity.Fixed{Identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}},
 	}
+	p.drain = c.drain
 	p.serve(t, pipe)
 	return p
 }
@@ -173,7 +177,7 @@ func (p *proxy) serve(t *testing.T, pipe *session.Pipeline) {
 			all.Add(1)
 			go func() {
 				defer all.Done()
-				if err := pipe.Serve(ctx, conn, nil); err != nil {
+				if err := pipe.Serve(ctx, conn, p.drain); err != nil {
 					t.Logf("session: %v", err)
 				}
 			}()

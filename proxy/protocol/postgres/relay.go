@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -49,12 +50,23 @@ type relay struct {
 	clientBuf []byte
 
 	cancels sync.WaitGroup
+
+	// held ends the wait for people, where a statement waits for them; under mu.
+	held context.CancelCauseFunc
+	// unread is what the client has sent behind the statement that is being decided, and
+	// early what came while one was held; early ends with earlyErr. Only the client's loop,
+	// or what reads in its place, uses them.
+	unread   []byte
+	early    []byte
+	earlyErr error
 }
 
 // Relay moves traffic until either side ends.
 func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	r := &relay{engine: c.engine, s: s, client: c.conn, key: c.upstream, core: c.core}
 	r.changed.L = &r.mu
+	s.OnNotice(r.notice)
+	c.upstream.hold(r.cancelHeld)
 	defer c.engine.cancels.remove(c.upstream)
 	defer c.engine.flights.gone(s)
 	ctx, cancel := context.WithCancel(ctx)
@@ -92,6 +104,7 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 func (r *relay) interrupt() {
 	r.mu.Lock()
 	r.over = true
+	r.release(sessionEnded)
 	r.changed.Broadcast()
 	r.mu.Unlock()
 	past := time.Unix(1, 0)
@@ -103,7 +116,7 @@ func (r *relay) interrupt() {
 func (r *relay) clientLoop(ctx context.Context) error {
 	buf := make([]byte, readSize)
 	for {
-		n, err := r.client.Read(buf)
+		n, err := r.readClient(buf)
 		if ferr := r.fromClient(ctx, buf[:n]); ferr != nil {
 			return r.farewell(ferr)
 		}
@@ -132,6 +145,7 @@ func (r *relay) fromClient(ctx context.Context, p []byte) error {
 		ask := r.core.Question()
 		r.mu.Unlock()
 		p = p[used:]
+		r.unread = p
 		if err == nil && ask != nil {
 			err = r.answer(ctx, ask)
 		}
@@ -153,12 +167,32 @@ func (r *relay) answer(ctx context.Context, ask *core.Ask) error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	ask.Session.Prepared = r.locked(ask.Session.Prepared)
-	ask.Session.Cursor = r.locked(ask.Session.Cursor)
-	ans := r.engine.decide(ctx, r.s, ask)
+	ans, held := r.engine.decide(ctx, r.s, r.guarded(ask), nil)
+	waited := held != nil
+	for held != nil {
+		if err := r.hold(ctx, held); err != nil {
+			ans = core.Answer{Denial: access.AsDenial(err)}
+			break
+		}
+		r.mu.Lock()
+		ask = r.core.Again()
+		r.mu.Unlock()
+		ans, held = r.engine.decide(ctx, r.s, r.guarded(ask), held)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.core.Answer(ans)
+	err := r.core.Answer(ans)
+	if waited {
+		r.sendAway() // the proxy may have been waiting for this
+	}
+	return err
+}
+
+// guarded returns a question whose looks at the session's names take the lock.
+func (r *relay) guarded(ask *core.Ask) *core.Ask {
+	ask.Session.Prepared = r.locked(ask.Session.Prepared)
+	ask.Session.Cursor = r.locked(ask.Session.Cursor)
+	return ask
 }
 
 func (r *relay) locked(f func(string) []*analysis.Statement) func(string) []*analysis.Statement {
@@ -211,6 +245,9 @@ func (r *relay) serverLoop(ctx context.Context) error {
 		ended := r.ended()
 		if !ended {
 			r.lost()
+			r.mu.Lock()
+			r.release(serverGone)
+			r.mu.Unlock()
 		}
 		r.interrupt()
 		if ended {
@@ -228,6 +265,9 @@ func (r *relay) fromServer(ctx context.Context, p []byte) error {
 		same, nothing := r.engine.unchanged(ctx, r.s, check)
 		r.mu.Lock()
 		err = r.core.Checked(same, nothing)
+	}
+	if r.core.Skipping() {
+		r.release(skipped)
 	}
 	cancel := r.core.WantsCancel()
 	r.changed.Broadcast()

@@ -15,7 +15,7 @@ shop := {
 		{
 			"policy": "data/reporting", "name": "exports", "mode": "Enforce", "action": "RequireApproval",
 			"kinds": ["CopyOut"], "features": ["BulkSelect"],
-			"approval": {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement", "grantRank": 0},
+			"approval": {"timeoutSeconds": 900, "transactionTimeoutSeconds": 60, "wait": "Hold", "approvers": 1, "grant": "Statement", "grantRank": 0},
 		},
 		{
 			"policy": "data/reporting", "name": "no-payroll", "mode": "Enforce", "action": "Deny",
@@ -90,7 +90,10 @@ test_approval_comes_before_allow if {
 	d := decide(shop, [object.union(select_from(["orders"]), {"features": [feature("BulkSelect")]})])
 	d.effect == "RequireApproval"
 	d.rule == "exports"
-	d.approval == {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement"}
+	d.approval == {
+		"timeoutSeconds": 900, "transactionTimeoutSeconds": 60, "wait": "Hold", "approvers": 1, "grant": "Statement",
+		"rules": [{"policy": d.policy, "rule": "exports"}],
+	}
 }
 
 test_an_approval_rule_without_tables_covers_every_table if {

@@ -99,12 +99,12 @@ limited := one_policy({
 	"rules": [
 		object.union(allow_all("data/p", "Enforce"), {
 			"limits": {"rowsPerStatement": 100, "rowsPerHour": 5000, "onExceed": "RequireApproval"},
-			"approval": {"timeoutSeconds": 900, "approvers": 1, "grant": "1h0m0s", "grantRank": 3602},
+			"approval": {"timeoutSeconds": 900, "transactionTimeoutSeconds": 60, "wait": "Hold", "approvers": 1, "grant": "1h0m0s", "grantRank": 3602},
 		}),
 		object.union(allow_all("data/p", "Enforce"), {
 			"name": "careful",
 			"limits": {"rowsPerStatement": 500, "rowsPerHour": 1000, "bytesPerHour": 7, "onExceed": "RequireApproval"},
-			"approval": {"timeoutSeconds": 60, "approvers": 2, "grant": "Session", "grantRank": 1},
+			"approval": {"timeoutSeconds": 60, "transactionTimeoutSeconds": 30, "wait": "Refuse", "approvers": 2, "grant": "Session", "grantRank": 1},
 		}),
 	],
 })
@@ -115,7 +115,10 @@ test_the_strictest_limits_hold_under_the_name_that_counts_hours if {
 		"rowsPerStatement": 100, "rowsPerHour": 1000, "bytesPerHour": 7,
 		"onExceed": "RequireApproval", "policy": "data/p", "rule": "careful",
 	}
-	d.approval == {"timeoutSeconds": 60, "approvers": 2, "grant": "Session"}
+	d.approval == {
+		"timeoutSeconds": 60, "transactionTimeoutSeconds": 30, "wait": "Refuse", "approvers": 2, "grant": "Session",
+		"rules": [{"policy": "data/p", "rule": "all"}, {"policy": "data/p", "rule": "careful"}],
+	}
 }
 
 test_one_limit_that_denies_is_enough_to_deny if {
@@ -188,7 +191,10 @@ test_an_owners_rego_can_ask_a_person if {
 		with data.tidewaiter.custom as {"data/p": {"require_approval": {{"a": 1}}}}
 	d.effect == "RequireApproval"
 	d.reason == "The policy's Rego asks for a person's approval."
-	d.approval == {"timeoutSeconds": 900, "approvers": 1, "grant": "Statement"}
+	d.approval == {
+		"timeoutSeconds": 900, "transactionTimeoutSeconds": 60, "wait": "Hold", "approvers": 1, "grant": "Statement",
+		"rules": [{"policy": "data/p", "rule": "rego"}],
+	}
 }
 
 test_an_owners_rego_never_makes_decisions_milder if {

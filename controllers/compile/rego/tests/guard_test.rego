@@ -22,7 +22,7 @@ guarded := {
 		{
 			"policy": "data/p", "name": "code", "mode": "Enforce", "action": "RequireApproval",
 			"kinds": ["DDL"], "features": ["Procedural"],
-			"approval": {"timeoutSeconds": 60, "approvers": 2, "grant": "Session", "grantRank": 1},
+			"approval": {"timeoutSeconds": 60, "transactionTimeoutSeconds": 30, "wait": "Hold", "approvers": 2, "grant": "Session", "grantRank": 1},
 		},
 	],
 	"predicates": [],
@@ -83,7 +83,7 @@ test_an_approval_covers_only_its_own_tables if {
 		"rules": [{
 			"policy": "data/p", "name": "payroll", "mode": "Enforce", "action": "RequireApproval",
 			"kinds": ["Select"], "features": [], "tables": ["public.payroll"],
-			"approval": {"timeoutSeconds": 60, "approvers": 2, "grant": "Session", "grantRank": 1},
+			"approval": {"timeoutSeconds": 60, "transactionTimeoutSeconds": 30, "wait": "Hold", "approvers": 2, "grant": "Session", "grantRank": 1},
 		}],
 	})
 	decide(payroll, [select_from(["payroll"])]).effect == "RequireApproval"
@@ -116,7 +116,7 @@ test_an_approval_names_a_feature_for_its_own_tables if {
 			{
 				"policy": "data/p", "name": "tell", "mode": "Enforce", "action": "RequireApproval",
 				"kinds": [], "features": ["Notify"], "tables": ["public.orders"],
-				"approval": {"timeoutSeconds": 60, "approvers": 1, "grant": "Session", "grantRank": 1},
+				"approval": {"timeoutSeconds": 60, "transactionTimeoutSeconds": 30, "wait": "Hold", "approvers": 1, "grant": "Session", "grantRank": 1},
 			},
 		],
 	}

@@ -210,7 +210,7 @@ func (c *Conn) parse(r *wire.Reader, body []byte) error {
 // question stops the client side until the driver has an answer.
 func (c *Conn) question(a *Ask) error {
 	a.Session = c.state(&a.used)
-	a.Stale, a.Backslash = c.stale, c.names.backslash
+	a.Stale, a.Backslash, a.InTransaction = c.stale, c.names.backslash, c.inTransaction()
 	c.ask = a
 	return nil
 }
@@ -289,7 +289,7 @@ func (c *Conn) sync(body []byte) error {
 		c.owe.push(&answer{owed: owedSync, maybe: true})
 		return c.message('S', body)
 	}
-	c.skipping, c.sinceSync = false, false
+	c.skipping, c.sinceSync, c.ran = false, false, false
 	c.names.group++
 	c.owe.push(&answer{owed: owedSync})
 	return c.message('S', body)

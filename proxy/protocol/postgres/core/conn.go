@@ -51,16 +51,18 @@ type Conn struct {
 	held    []byte      // of the server, behind that
 	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
 
-	skipping   bool // messages of the client are dropped up to Sync
-	sinceSync  bool // extended messages were forwarded since the last Sync
-	discarding bool // messages of the server are dropped up to ReadyForQuery
-	touched    bool // a tagged relation was used in this transaction
-	changed    bool // DDL in this transaction
-	altered    bool // DDL in this transaction that the catalog cannot show yet
-	uncertain  bool // DDL on a tagged relation in this transaction
-	stale      bool // the catalog must be reloaded before the next decision
-	settling   bool // a ReadyForQuery is held until the transaction has failed
-	poisonNext bool // a poison must go upstream at the next message boundary
+	notices    []byte // for the client, at the next message boundary
+	skipping   bool   // messages of the client are dropped up to Sync
+	ran        bool   // a statement was forwarded since the last Sync, in the extended protocol
+	sinceSync  bool   // extended messages were forwarded since the last Sync
+	discarding bool   // messages of the server are dropped up to ReadyForQuery
+	touched    bool   // a tagged relation was used in this transaction
+	changed    bool   // DDL in this transaction
+	altered    bool   // DDL in this transaction that the catalog cannot show yet
+	uncertain  bool   // DDL on a tagged relation in this transaction
+	stale      bool   // the catalog must be reloaded before the next decision
+	settling   bool   // a ReadyForQuery is held until the transaction has failed
+	poisonNext bool   // a poison must go upstream at the next message boundary
 
 	cancel    bool // the driver must cancel what runs
 	canceling bool // a cancel request is under way
@@ -102,6 +104,8 @@ type Ask struct {
 	// Backslash: the server may read a backslash in a text otherwise than the
 	// analyzer does.
 	Backslash bool
+	// InTransaction: statements before it may keep locks for as long as it waits.
+	InTransaction bool
 	// Session is what the analyzer must know of the session.
 	Session analysis.State
 

@@ -114,7 +114,7 @@ func (c *Conn) forwardParse(a *Ask, x *session.Exchange, stmts []analysis.Statem
 // forwardExecute lets a portal run. Where its columns could be tagged and nobody
 // has asked the server what they are, this asks, before and unseen.
 func (c *Conn) forwardExecute(p *portal, x *session.Exchange, message []byte) error {
-	p.exchange = x
+	p.exchange, c.ran = x, true
 	stmts := p.stmts
 	if !p.described && p.describing == 0 && c.mustAttest(stmts) {
 		a := &answer{owed: owedDescribe, portal: p, stmts: stmts, hidden: true}

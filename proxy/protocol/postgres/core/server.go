@@ -26,6 +26,7 @@ func (c *Conn) FromServer(p []byte) error {
 			return err
 		}
 		p = p[used:]
+		c.sendNotices()
 	}
 	return nil
 }
