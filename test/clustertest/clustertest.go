@@ -8,7 +8,6 @@ package clustertest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/tidewaiter/tidewaiter/test/kubetest"
@@ -33,8 +33,6 @@ const (
 
 	namespace    = "tidewaiter-system"
 	account      = "tidewaiter-operator"
-	injector     = "tidewaiter-injector"
-	injectorPath = "/inject/pods"
 	patience     = 2 * time.Minute // for a start on a machine that is busy compiling
 	betweenLooks = 20 * time.Millisecond
 	tokenLife    = 4 * time.Minute // of ten that the API server gives
@@ -153,15 +151,32 @@ func (c *Cluster) install(ctx context.Context) error {
 	if _, err := c.Kubectl(ctx, "", "apply", "--server-side", "-k", filepath.Join(root, "config/default")); err != nil {
 		return err
 	}
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "remove", "path": "/webhooks/0/clientConfig/service"},
-		{"op": "add", "path": "/webhooks/0/clientConfig/url", "value": "https://" + c.webhook + injectorPath},
-	})
+	return c.redirect(ctx)
+}
+
+// redirect makes every webhook of ours ask the operator's process, at the path that it has at the Service.
+func (c *Cluster) redirect(ctx context.Context) error {
+	hooks := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	all, err := hooks.List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=tidewaiter"})
 	if err != nil {
 		return err
 	}
-	_, err = c.Kubectl(ctx, "", "patch", "mutatingwebhookconfiguration", injector, "--type=json", "-p", string(patch))
-	return err
+	for i := range all.Items {
+		for j := range all.Items[i].Webhooks {
+			to := &all.Items[i].Webhooks[j].ClientConfig
+			if to.Service != nil && to.Service.Path != nil {
+				url := "https://" + c.webhook + *to.Service.Path
+				to.URL, to.Service = &url, nil
+			}
+		}
+		if _, err := hooks.Update(ctx, &all.Items[i], metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	if len(all.Items) == 0 {
+		return errors.New("config/default has no webhook of ours")
+	}
+	return nil
 }
 
 // Kubectl runs kubectl as somebody who may do everything, and returns what it prints.
