@@ -25,6 +25,16 @@ func appendEvent(dst []byte, e *access.Event) ([]byte, error) {
 	if e.Decided != nil {
 		dst = appendDecided(append(dst, `,"decided":`...), e.Decided)
 	}
+	if e.Held != nil {
+		if dst, err = appendAny(append(dst, `,"held":`...), e.Held); err != nil {
+			return dst, err
+		}
+	}
+	if e.Answered != nil {
+		if dst, err = appendAny(append(dst, `,"answered":`...), e.Answered); err != nil {
+			return dst, err
+		}
+	}
 	if e.Rows != nil {
 		dst = appendRows(append(dst, `,"rows":`...), e.Rows)
 	}
@@ -40,7 +50,7 @@ func appendEvent(dst []byte, e *access.Event) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// appendAny is for what happens once in a session.
+// appendAny is for what is rare: once in a session, or once for each time people are asked.
 func appendAny(dst []byte, v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	return append(dst, b...), err

@@ -19,6 +19,10 @@ func fill(v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem())
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Date(2026, 11, 26, 12, 0, 0, 1e6, time.UTC)))
+			return
+		}
 		for i := range v.NumField() {
 			fill(v.Field(i))
 		}

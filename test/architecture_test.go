@@ -43,6 +43,10 @@ var rules = []rule{
 		why: "what the operator says is judged apart from what serves by it",
 	},
 	{
+		packages: "proxy/approval", forbidden: []string{"proxy/control", "proxy/protocol", "proxy/policy", "proxy/server"},
+		why: "what waits for people outlives every stream to the operator, and knows no wire",
+	},
+	{
 		packages: "proxy/ship", forbidden: []string{"proxy/control", "proxy/protocol", "proxy/policy", "proxy/server"},
 		why: "recordings are files there, and the operator is an interface",
 	},

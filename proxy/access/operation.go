@@ -49,6 +49,8 @@ type Operation struct {
 	// Touches is such a number for the operation as a whole where it uses tagged
 	// data in any way, else 0: if it fails, that has told something too.
 	Touches uint64 `json:"-"`
+	// Exceeded is the limit that its result has reached, where that is what a person is asked about; nil before it runs.
+	Exceeded *Exceeded `json:"-"`
 	// Held is what people are shown of the operation, and what an approval is tied
 	// to. The protocol fills it in where the operation has to be approved, and not
 	// before: it costs more than a decision.
@@ -77,15 +79,6 @@ type Held struct {
 	InTransaction bool
 	// EstimatedRows is what the planner expects; nil: it was not asked.
 	EstimatedRows *int64
-	// Exceeded is the limit that was reached in the middle of a result; nil: the
-	// operation has not begun.
-	Exceeded *Exceeded
-}
-
-// Exceeded is a limit that was reached in the middle of a result.
-type Exceeded struct {
-	Limit       string // as the policy's field is called, such as "rowsPerHour"
-	Rows, Bytes int64  // of the operation that have gone to the client
 }
 
 // Statement holds the facts of one statement.

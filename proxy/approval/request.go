@@ -39,7 +39,7 @@ func keyOf(q *session.Question) key {
 	slices.SortFunc(rules, func(a, b access.RuleRef) int {
 		return strings.Compare(a.Policy+"\x00"+a.Rule, b.Policy+"\x00"+b.Rule)
 	})
-	encoded, err := json.Marshal([]any{q.DataSource, rules, held.Digest, held.Parameters, q.Operation.Statements, held.Exceeded != nil})
+	encoded, err := json.Marshal([]any{q.DataSource, rules, held.Digest, held.Parameters, q.Operation.Statements, q.Operation.Exceeded != nil})
 	if err != nil {
 		return key{}
 	}
@@ -56,7 +56,7 @@ func requestOf(q *session.Question) (*sidecarv1alpha1.ApprovalRequest, *access.D
 	for _, rule := range q.Rules {
 		r.Rules = append(r.Rules, &sidecarv1alpha1.RuleReference{Policy: rule.Policy, Rule: rule.Rule})
 	}
-	if e := held.Exceeded; e != nil {
+	if e := q.Operation.Exceeded; e != nil {
 		r.Exceeded = &sidecarv1alpha1.ExceededLimit{Limit: e.Limit, Rows: e.Rows, Bytes: e.Bytes}
 	}
 	if p := q.Identity.Process; p != nil {
@@ -110,5 +110,5 @@ func statements(op *access.Operation) []*sidecarv1alpha1.HeldStatement {
 
 // cut bounds a text, and makes it the UTF-8 that a message needs.
 func cut(s string, size int) string {
-	return strings.ToValidUTF8(s[:min(len(s), size)], "")
+	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), size)], "")) // what it was cut from may be large
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"reflect"
 	"slices"
@@ -112,35 +113,56 @@ func (h *Hold) Granted() *Exchange {
 // *access.Denial that has been recorded: it does not run. Otherwise Again decides.
 // Where the context ends with an *access.Denial as its cause, that is the answer.
 func (h *Hold) Wait(ctx context.Context) error {
-	s := h.s
+	if err := h.s.people(ctx, h.x, h.question()); err != nil {
+		return h.s.refused(h.x, access.AsDenial(err))
+	}
+	h.approved = append(h.approved, h.rules...)
+	h.facts = h.op.Statements
+	return nil
+}
+
+// people asks, and records what comes of it. A nil error is an approval.
+func (s *Session) people(ctx context.Context, x *Exchange, q *Question) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	q := h.question()
 	var unrecorded error
 	q.Notify = func(n access.Notice) {
-		n.Rules = h.rules
-		if unrecorded = s.append(access.Event{Kind: access.EventHeld, Statement: h.x.seq, Held: &n}); unrecorded != nil {
+		n.Rules = q.Rules
+		if unrecorded = s.append(access.Event{Kind: access.EventHeld, Statement: x.seq, Held: &n}); unrecorded != nil {
 			cancel(recorderDown(unrecorded))
 		} else if s.notice != nil {
 			s.notice(n)
 		}
 	}
 	answered, err := s.p.Approver.Approve(ctx, q)
-	if err == nil && answered.Outcome != access.AnswerApproved {
-		err = DenialFor(h.op, h.x.decision) // an approver that says neither
-	}
 	if unrecorded == nil {
-		unrecorded = h.answered(answered)
+		unrecorded = s.append(access.Event{Kind: access.EventAnswered, Statement: x.seq, Answered: &answered})
 	}
-	if unrecorded != nil {
-		err = recorderDown(unrecorded)
+	switch {
+	case unrecorded != nil:
+		return recorderDown(unrecorded)
+	case err == nil && answered.Outcome != access.AnswerApproved:
+		return &access.Denial{What: "tidewaiter: " + q.What} // an approver that says neither
 	}
-	if err != nil {
-		return s.refused(h.x, access.AsDenial(err))
+	return err
+}
+
+// exceed asks whether an operation that runs, whose result has reached the limit
+// op.Exceeded, may go on: nothing that was approved before is good for that, and the
+// client has to wait. d names the limit's policy and rule, and how it is approved. The
+// error is an *access.Denial.
+func (s *Session) exceed(ctx context.Context, x *Exchange, op *access.Operation, d access.Decision) error {
+	d.Effect = access.RequireApproval
+	q := s.question(op, &d, d.Asking())
+	q.What = fmt.Sprintf("%s needs approval to go on beyond %s (%s)", Summary(op), op.Exceeded.Limit, source(d))
+	q.Refuse, q.Timeout = false, min(d.Approval.Timeout, d.Approval.TransactionTimeout)
+	op.Held.InTransaction = true
+	if len(op.Held.Digest) == 0 {
+		digest := sha256.Sum256([]byte(op.Text))
+		op.Held.Digest = digest[:]
 	}
-	h.approved = append(h.approved, h.rules...)
-	h.facts = h.op.Statements
-	return nil
+	s.held.Add(1)
+	return s.people(ctx, x, q)
 }
 
 // Again decides op, which was read anew, after an approval: what is denied by now is
@@ -186,21 +208,22 @@ func (h *Hold) Refused(d *access.Denial) *access.Denial { return h.s.refused(h.x
 // Operation that is held. Its Held is to be filled in before Granted and Wait.
 func (h *Hold) Operation() *access.Operation { return h.op }
 
-func (h *Hold) question() *Question {
-	s, d := h.s, &h.x.decision
+func (h *Hold) question() *Question { return h.s.question(h.op, &h.x.decision, h.rules) }
+
+func (s *Session) question(op *access.Operation, d *access.Decision, rules []access.RuleRef) *Question {
 	q := &Question{
-		DataSource: s.p.DataSource, Session: s.name, Identity: s.identity, Operation: h.op,
-		What: strings.TrimPrefix(DenialFor(h.op, *d).What, "tidewaiter: "), Rules: h.rules, Timeout: d.Approval.Timeout,
+		DataSource: s.p.DataSource, Session: s.name, Identity: s.identity, Operation: op,
+		What: strings.TrimPrefix(DenialFor(op, *d).What, "tidewaiter: "), Rules: rules, Timeout: d.Approval.Timeout,
 		Refuse: d.Approval.Refuse || strings.Contains(s.hello.Application, NoWait),
 	}
-	if h.op.Held.InTransaction && !q.Refuse {
+	if op.Held.InTransaction && !q.Refuse {
 		q.Timeout = min(q.Timeout, d.Approval.TransactionTimeout)
 	}
-	if h.op.Held.Summary == "" {
-		h.op.Held.Summary = Summary(h.op)
+	if op.Held.Summary == "" {
+		op.Held.Summary = Summary(op)
 	}
-	if h.op.Held.Text == "" {
-		h.op.Held.Text = h.op.Held.Summary // never the text itself, which has constants
+	if op.Held.Text == "" {
+		op.Held.Text = op.Held.Summary // never the text itself, which has constants
 	}
 	return q
 }

@@ -151,6 +151,9 @@ func (p *replayer) printDetails(s *statement) {
 	if s.decision.Reason != "" && (s.decision.Observed || s.decision.Effect != access.Allow.String()) {
 		p.beneath(plainly, s.decision.Reason)
 	}
+	for _, a := range s.asked {
+		p.beneath(plainly, a)
+	}
 	if s.flags != "" {
 		p.beneath(warning, "flagged: "+s.flags)
 	}

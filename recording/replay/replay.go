@@ -107,6 +107,14 @@ func (p *replayer) event(e *access.Event) {
 		p.opened(e.Time, e.Opened)
 	case e.Decided != nil:
 		p.decided(e)
+	case e.Held != nil:
+		if s := p.open[e.Statement]; s != nil {
+			s.held(e.Held)
+		}
+	case e.Answered != nil:
+		if s := p.open[e.Statement]; s != nil {
+			s.answered(e.Answered)
+		}
 	case e.Rows != nil:
 		if s := p.open[e.Statement]; s != nil {
 			s.addRows(e.Rows, p.Rows)
@@ -125,6 +133,10 @@ func (p *replayer) event(e *access.Event) {
 }
 
 func (p *replayer) decided(e *access.Event) {
+	if s := p.open[e.Statement]; s != nil && s.answer != "" { // after people had answered
+		s.again(e.Decided)
+		return
+	}
 	if e.Decided.Phase != access.PhasePrepare {
 		p.total.statements++
 	}

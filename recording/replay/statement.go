@@ -33,6 +33,8 @@ type statement struct {
 	decision   access.Decided // effect, rule, reason …; its lists are not kept
 	flags      string
 	alarms     []string
+	asked      []string // of whom approval was asked, and what they said
+	answer     access.AnswerOutcome
 	tables     tables
 	ended      *access.Ended
 	over       bool
@@ -130,6 +132,8 @@ func (s *statement) verdict() (string, tone) {
 	switch {
 	case d.Observed:
 		return "would be denied (Observe)", warning
+	case s.prepare && !denied && d.Effect == access.RequireApproval.String():
+		return "needs approval to run (" + by + ")", warning
 	case denied && d.Effect == access.RequireApproval.String():
 		return "DENIED (needs approval, " + by + ")", alarm
 	case denied && d.Effect == access.Allow.String():

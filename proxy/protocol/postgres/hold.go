@@ -27,7 +27,7 @@ const (
 
 // Why a statement is held no longer, besides an answer.
 var (
-	clientGone   = &access.Denial{Code: access.CodeCanceled, What: "tidewaiter: the client has gone"}
+	leftByClient = &access.Denial{Code: access.CodeCanceled, What: "tidewaiter: the client has gone"}
 	userRequest  = &access.Denial{Code: access.CodeCanceled, What: "canceling statement due to user request"}
 	serverGone   = &access.Denial{Code: access.CodeUnavailable, What: "tidewaiter: the server closed the connection"}
 	sessionEnded = &access.Denial{Code: access.CodeUnavailable, What: "tidewaiter: the session has ended"}
@@ -53,6 +53,7 @@ func (r *relay) hold(ctx context.Context, h *session.Hold) error {
 	case r.core.Skipping():
 		r.release(skipped)
 	}
+	h.Operation().Held.InTransaction = r.core.InTransaction()
 	err := r.core.Hold()
 	r.mu.Unlock()
 	if ferr := r.flush(); err == nil {
@@ -96,7 +97,7 @@ func (r *relay) cancelHeld() bool {
 func (r *relay) listen(ctx context.Context, end context.CancelCauseFunc) {
 	var seen frames
 	if seen.goodbye(r.unread) || seen.goodbye(r.early) || r.earlyErr != nil {
-		end(clientGone)
+		end(leftByClient)
 		return
 	}
 	buf := make([]byte, 4<<10)
@@ -104,14 +105,14 @@ func (r *relay) listen(ctx context.Context, end context.CancelCauseFunc) {
 		n, err := r.client.Read(buf[:min(len(buf), maxEarly-len(r.early))])
 		r.early = append(r.early, buf[:n]...)
 		if seen.goodbye(buf[:n]) {
-			end(clientGone)
+			end(leftByClient)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return // stopListening, or the end of the session
 		}
 		if err != nil {
 			r.earlyErr = err
-			end(clientGone)
+			end(leftByClient)
 			return
 		}
 	}
@@ -122,7 +123,7 @@ func (r *relay) listen(ctx context.Context, end context.CancelCauseFunc) {
 			return
 		case <-every.C:
 			if hungUp(r.client) {
-				end(clientGone)
+				end(leftByClient)
 			}
 		}
 	}
@@ -223,7 +224,7 @@ func refuseHeld(h *session.Hold, ans core.Answer) core.Answer {
 // describe says what people are shown of a statement, and what an approval is tied to.
 func describe(a *core.Ask, r *reading) {
 	held := &r.op.Held
-	held.InTransaction, held.Summary = a.InTransaction, summary(r.op)
+	held.Summary = summary(r.op)
 	behind, known := a.Uses()
 	texts := append([]string{a.Text}, behind...)
 	whole := sha256.New()

@@ -210,7 +210,7 @@ func (c *Conn) parse(r *wire.Reader, body []byte) error {
 // question stops the client side until the driver has an answer.
 func (c *Conn) question(a *Ask) error {
 	a.Session = c.state(&a.used)
-	a.Stale, a.Backslash, a.InTransaction = c.stale, c.names.backslash, c.inTransaction()
+	a.Stale, a.Backslash = c.stale, c.names.backslash
 	c.ask = a
 	return nil
 }

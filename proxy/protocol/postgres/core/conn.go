@@ -104,8 +104,6 @@ type Ask struct {
 	// Backslash: the server may read a backslash in a text otherwise than the
 	// analyzer does.
 	Backslash bool
-	// InTransaction: statements before it may keep locks for as long as it waits.
-	InTransaction bool
 	// Session is what the analyzer must know of the session.
 	Session analysis.State
 

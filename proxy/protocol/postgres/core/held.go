@@ -52,9 +52,9 @@ func (c *Conn) Running() bool {
 	return false
 }
 
-// inTransaction reports whether statements that have run, or are running, may keep
+// InTransaction reports whether statements that have run, or are running, may keep
 // locks until the client goes on.
-func (c *Conn) inTransaction() bool { return c.status != 'I' || c.ran || c.Running() }
+func (c *Conn) InTransaction() bool { return c.status != 'I' || c.ran || c.Running() }
 
 // Uses returns the texts behind the names of the session that the facts of the question
 // were made of: of what EXECUTE runs, or FETCH fetches from. It is false where one is not
