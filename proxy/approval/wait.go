@@ -13,7 +13,7 @@ import (
 func (b *Broker) wait(ctx context.Context, h *hold, q *session.Question) (access.Answered, error) {
 	late := time.NewTimer(q.Timeout)
 	defer late.Stop()
-	named := h.named
+	named, graced := h.named, false
 	for {
 		select {
 		case <-ctx.Done(): // first: a client that has gone has not been answered
@@ -29,10 +29,22 @@ func (b *Broker) wait(ctx context.Context, h *hold, q *session.Question) (access
 		case <-h.done:
 			return b.answered(h)
 		case <-late.C:
+			if !graced && b.askedNow(h) { // the operator's word, that it has expired, is on its way
+				graced = true
+				late.Reset(grace)
+				continue
+			}
 			return b.late(h)
 		case <-ctx.Done():
 		}
 	}
+}
+
+// askedNow reports whether people are asked over the stream of now.
+func (b *Broker) askedNow(h *hold) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return h.sent && h.name != ""
 }
 
 // answered takes the answer of a hold and forgets it.

@@ -223,12 +223,12 @@ func refusedDecisions(s *stage, p *pod) {
 	request := s.state(name, "Pending")
 
 	s.refused("a user without the verb", s.decides("mallory", name, "Approve"), "approve")
-	s.refused("the pod's own account", s.decides("system:serviceaccount:shop:report-agent", name, "Approve"), "report-agent")
+	s.refused("the pod's own account", s.decides("system:serviceaccount:shop:report-agent", name, "Approve"), "cannot answer itself")
 	own, err := s.cluster.API.PodToken(s.Context(), p.Pod)
 	s.must(err)
-	_, err = s.cluster.Kubectl(s.Context(), approval(name), "create", "-f", "-", "--token", own, "--kubeconfig", s.bare())
-	s.refused("another token of the pod's account", err, "report-agent")
-	_, err = s.cluster.Kubectl(s.Context(), approval(name), "create", "-f", "-", "--token", own, "--kubeconfig", s.bare(), "--as", "alice")
+	_, err = s.cluster.Kubectl(s.Context(), approval(name), "create", "-f", "-", "--kubeconfig", s.kubeconfig(own))
+	s.refused("another token of the pod's account", err, "cannot answer itself")
+	_, err = s.by(own, "alice").Resource(decisions).Namespace("data").Create(s.Context(), decision(name, "Approve", "seen"), metav1.CreateOptions{})
 	s.refused("an impersonated approver", err, "cannot impersonate")
 
 	spoofed := decision(name, "Approve", "seen")
@@ -271,11 +271,11 @@ spec: {requestRef: {name: %[1]s}, decision: Approve}
 `, name)
 }
 
-// bare is a kubeconfig without any credential.
-func (s *stage) bare() string {
+// kubeconfig is one with a token.
+func (s *stage) kubeconfig(token string) string {
 	s.Helper()
 	file := s.TempDir() + "/config"
-	raw := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q, insecure-skip-tls-verify: true}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u}]\ncurrent-context: c\n", s.cluster.API.Config.Host)
+	raw := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: %q, insecure-skip-tls-verify: true}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {token: %q}}]\ncurrent-context: c\n", s.cluster.API.Config.Host, token)
 	s.must(os.WriteFile(file, []byte(raw), 0o600))
 	return file
 }

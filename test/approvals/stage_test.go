@@ -86,7 +86,7 @@ func open(t *testing.T) *stage {
 		}
 		if t.Failed() {
 			text := s.logs.String()
-			t.Logf("the last of the logs:\n%s", text[max(0, len(text)-24<<10):])
+			t.Logf("the last of the logs:\n%s", text[max(0, len(text)-4<<10):])
 			if file := os.Getenv("TIDEWAITER_LOGS"); file != "" {
 				_ = os.WriteFile(file, []byte(text), 0o600)
 			}
@@ -262,6 +262,16 @@ func (s *stage) as(user string, groups ...string) dynamic.Interface {
 	config := rest.CopyConfig(s.cluster.API.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	config.QPS, config.Burst = 200, 400
+	d, err := dynamic.NewForConfig(config)
+	s.must(err)
+	return d
+}
+
+// by is the API as somebody has it who holds a token and wants to be somebody else.
+func (s *stage) by(token, as string) dynamic.Interface {
+	s.Helper()
+	config := &rest.Config{Host: s.cluster.API.Config.Host, BearerToken: token, Impersonate: rest.ImpersonationConfig{UserName: as}}
+	config.CAData = s.cluster.API.Config.CAData
 	d, err := dynamic.NewForConfig(config)
 	s.must(err)
 	return d
