@@ -192,8 +192,8 @@ func (s shop) requests(t *testing.T) []v1alpha1.AccessRequest {
 	return list.Items
 }
 
-// decide sets the status as the reconciler does.
-func (s shop) decide(t *testing.T, name string, state v1alpha1.AccessRequestState, change ...func(*v1alpha1.AccessRequestStatus)) {
+// decide sets the status as the reconciler does, and returns when it began to write.
+func (s shop) decide(t *testing.T, name string, state v1alpha1.AccessRequestState, change ...func(*v1alpha1.AccessRequestStatus)) time.Time {
 	t.Helper()
 	before := s.request(t, name)
 	after, now := before.DeepCopy(), metav1.Now()
@@ -208,7 +208,9 @@ func (s shop) decide(t *testing.T, name string, state v1alpha1.AccessRequestStat
 	for _, f := range change {
 		f(&after.Status)
 	}
+	began := time.Now()
 	must(t, s.client.Status().Patch(t.Context(), after, client.MergeFrom(before)))
+	return began
 }
 
 // until makes the approval one for a time.

@@ -165,6 +165,25 @@ func TestWhatNobodyWaitsForIsWithdrawn(t *testing.T) {
 			t.Errorf("conditions %v", c)
 		}
 	})
+	t.Run("the sidecar says so before it has heard of it", func(t *testing.T) {
+		w := s.waits(t, s, "hasty")
+		for range 8 {
+			m := s.question()
+			w.ask(m)
+			w.withdraw(m.GetHold())
+		}
+		last := s.question()
+		w.ask(last)
+		name := w.name(last)
+		eventually(t, "nothing to be open but the last", func() bool {
+			for _, r := range s.requests(t) {
+				if r.Name != name && r.Spec.Requester.Pod.Name == "hasty" && r.Status.State != v1alpha1.RequestWithdrawn {
+					return false
+				}
+			}
+			return true
+		})
+	})
 	t.Run("the pod is gone", func(t *testing.T) {
 		pod := s.pod(t, "two", "orders")
 		w := s.waitsFor(t, s.connect(t, pod))

@@ -94,22 +94,23 @@ func TestAPodThatAsksWithoutEndIsBoundedAndStarvesNobody(t *testing.T) {
 		t.Errorf("the flooder has %d AccessRequests", own)
 	}
 	// Answers do not open the gate: 60 in ten minutes are as many as people are asked.
-	for range 8 {
+	denied := func() int {
+		own := 0
 		for _, r := range s.requests(t) {
-			if r.Spec.Requester.Pod.Name == "flooder" && r.Status.State == "" {
+			if r.Spec.Requester.Pod.Name != "flooder" {
+				continue
+			}
+			if own++; r.Status.State == "" {
 				s.decide(t, r.Name, v1alpha1.RequestDenied)
 			}
 		}
-		time.Sleep(300 * time.Millisecond)
+		return own
 	}
-	own = 0
-	for _, r := range s.requests(t) {
-		if r.Spec.Requester.Pod.Name == "flooder" {
-			own++
+	eventually(t, "sixty requests", func() bool { return denied() >= 60 })
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); { // there is nothing to wait for
+		if own := denied(); own > 60 {
+			t.Fatalf("the flooder has had %d AccessRequests, of at most 60", own)
 		}
-	}
-	if own < 40 || own > 60 {
-		t.Errorf("the flooder has had %d AccessRequests, of at most 60", own)
 	}
 }
 
@@ -143,8 +144,7 @@ func TestFiveHundredHoldsAreAnsweredAsSoonAsTheyAreDecided(t *testing.T) {
 	}
 	var took []time.Duration
 	for name, h := range byName {
-		s.decide(t, name, v1alpha1.RequestApproved)
-		patched := time.Now()
+		patched := s.decide(t, name, v1alpha1.RequestApproved)
 		h.w.outcome(h.m, granted)
 		h.w.mu.Lock()
 		took = append(took, h.w.at[h.m.GetHold()].Sub(patched))
@@ -152,7 +152,7 @@ func TestFiveHundredHoldsAreAnsweredAsSoonAsTheyAreDecided(t *testing.T) {
 	}
 	slices.Sort(took)
 	median := took[len(took)/2]
-	t.Logf("from the status's write to the answer: median %v, 99 %% %v", median, took[len(took)*99/100])
+	t.Logf("from before the status's write to the answer: median %v, 99 %% %v", median, took[len(took)*99/100])
 	if median > 50*time.Millisecond {
 		t.Errorf("the median is %v", median)
 	}
