@@ -26,6 +26,7 @@ const (
 	maxTables     = 256
 	maxWord       = 64
 	maxTable      = 256
+	maxNames      = 32 << 10 // of tables and features, in all
 	maxShape      = 64
 	maxSession    = 128
 	maxText       = 8 << 10
@@ -55,14 +56,24 @@ type ask struct {
 	parameters v1alpha1.Digest
 	shape      []byte
 	shapeKey   v1alpha1.Digest // empty: it is like no other
-	statements []*sidecarv1alpha1.HeldStatement
+	statements []statement
 	exceeded   *v1alpha1.ExceededLimit
 	refuse     bool
 	waited     time.Duration
-	message    *sidecarv1alpha1.ApprovalRequest // for the words
+
+	text, summary, process string // as they are shown
+	inTransaction          bool
+	estimatedRows          *int64
 }
 
-// read judges a question. An error says why nobody is asked, in words for the client.
+// statement is one as policy sees it.
+type statement struct {
+	kind             string
+	features, tables []string
+}
+
+// read judges a question. An error says why nobody is asked, in words for the client. Nothing of the message is kept but what
+// is bounded.
 func read(q Question) (*ask, error) {
 	m := q.Message
 	if err := bounded(m); err != nil {
@@ -70,8 +81,17 @@ func read(q Question) (*ask, error) {
 	}
 	a := &ask{
 		dataSource: q.DataSource, hold: m.GetHold(), session: m.GetSession(), digest: hexOf(m.GetDigest()),
-		parameters: hexOf(m.GetParametersDigest()), shape: m.GetShape(), statements: m.GetStatements(), refuse: m.GetRefuse(),
-		waited: min(time.Duration(m.GetWaitedSeconds())*time.Second, maxWaited), message: m,
+		parameters: hexOf(m.GetParametersDigest()), shape: m.GetShape(), refuse: m.GetRefuse(),
+		waited: min(time.Duration(m.GetWaitedSeconds())*time.Second, maxWaited),
+		text:   plain(m.GetText(), maxText, "\n\t"), summary: clip(m.GetSummary(), maxSummary), process: clip(m.GetProcess(), maxProcess),
+		inTransaction: m.GetInTransaction(),
+	}
+	if m.EstimatedRows != nil {
+		rows := m.GetEstimatedRows()
+		a.estimatedRows = &rows
+	}
+	for _, st := range m.GetStatements() {
+		a.statements = append(a.statements, statement{st.GetKind(), st.GetFeatures(), st.GetTables()})
 	}
 	if len(a.shape) > 0 {
 		sum := sha256.Sum256(a.shape)
@@ -93,9 +113,12 @@ func hexOf(sum []byte) v1alpha1.Digest { return v1alpha1.Digest(hex.EncodeToStri
 
 // bounded refuses what is not as the protocol says.
 func bounded(m *sidecarv1alpha1.ApprovalRequest) error {
-	tables, features := 0, false
+	tables, size, features := 0, 0, false
 	for _, st := range m.GetStatements() {
 		tables += len(st.GetTables())
+		for _, name := range slices.Concat(st.GetTables(), st.GetFeatures()) {
+			size += len(name)
+		}
 		features = features || len(st.GetFeatures()) > maxFeatures || tooLong(st.GetFeatures(), maxWord) ||
 			tooLong(st.GetTables(), maxTable) || len(st.GetKind()) > maxWord
 	}
@@ -111,8 +134,8 @@ func bounded(m *sidecarv1alpha1.ApprovalRequest) error {
 		return fmt.Errorf("the request's text is longer than %d bytes, or no UTF-8", maxText)
 	case len(m.GetShape()) > maxShape:
 		return fmt.Errorf("the request's shape has %d bytes, of at most %d", len(m.GetShape()), maxShape)
-	case len(m.GetStatements()) > maxStatements || tables > maxTables || features:
-		return fmt.Errorf("the request has more than %d statements or %d tables, or longer names than there are", maxStatements, maxTables)
+	case len(m.GetStatements()) > maxStatements || tables > maxTables || size > maxNames || features:
+		return fmt.Errorf("the request has more than %d statements or %d tables, or names of more than %d bytes", maxStatements, maxTables, maxNames)
 	case m.GetEstimatedRows() < 0:
 		return errors.New("the request's estimated rows are below 0")
 	case e != nil && (!isWord(e.GetLimit()) || e.GetRows() < 0 || e.GetBytes() < 0):

@@ -78,15 +78,15 @@ func ahead(r *v1alpha1.AccessRequest, a *ask, now time.Time) bool {
 	}
 	allowed := classes(access)
 	for _, st := range a.statements {
-		if !slices.Contains(allowed, st.GetKind()) {
+		if !slices.Contains(allowed, st.kind) {
 			return false
 		}
-		for _, feature := range st.GetFeatures() {
+		for _, feature := range st.features {
 			if !slices.Contains(allowed, feature) {
 				return false
 			}
 		}
-		for _, table := range st.GetTables() {
+		for _, table := range st.tables {
 			if !slices.ContainsFunc(access.Tables, func(p v1alpha1.TablePattern) bool { return matches(string(p), table) }) {
 				return false
 			}

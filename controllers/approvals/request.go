@@ -1,6 +1,7 @@
 package approvals
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"strings"
@@ -40,11 +41,7 @@ func nameOf(policy v1alpha1.ObjectName, pod types.UID, dataSource types.Namespac
 
 // object is the AccessRequest, without its name.
 func (a *ask) object(pod Pod, expires time.Time) *v1alpha1.AccessRequest {
-	m := a.message
-	text := plain(m.GetText(), maxText, "\n\t")
-	if text == "" {
-		text = "?" // the protocol's own function call has none
-	}
+	text := cmp.Or(a.text, "?") // the protocol's own function call has none
 	r := &v1alpha1.AccessRequest{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: a.dataSource.Namespace,
@@ -56,14 +53,14 @@ func (a *ask) object(pod Pod, expires time.Time) *v1alpha1.AccessRequest {
 			Requester: v1alpha1.Requester{
 				Namespace: pod.Namespace, ServiceAccount: v1alpha1.ObjectName(pod.ServiceAccount),
 				Pod:     &v1alpha1.PodReference{Name: v1alpha1.ObjectName(pod.Name), UID: string(pod.UID)},
-				Process: clip(m.GetProcess(), maxProcess),
+				Process: a.process,
 			},
 			Statement: &v1alpha1.HeldStatement{
 				Session: a.session, Digest: a.digest, ParametersDigest: a.parameters, Shape: a.shapeKey, Text: text, Hold: a.hold,
-				InTransaction: m.GetInTransaction(), EstimatedRows: m.EstimatedRows, Exceeded: a.exceeded,
+				InTransaction: a.inTransaction, EstimatedRows: a.estimatedRows, Exceeded: a.exceeded,
 			},
 			ExpiresAt: metav1.NewTime(expires.Add(time.Second - 1).Truncate(time.Second)), // as it is stored
-			Summary:   clip(m.GetSummary(), maxSummary),
+			Summary:   a.summary,
 		},
 	}
 	if len(a.dataSource.Name) <= 63 {

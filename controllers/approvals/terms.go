@@ -28,7 +28,7 @@ func termsOf(a *ask, policies []*v1alpha1.AccessPolicy) (terms, error) {
 			return terms{}, err
 		}
 		timeout := approval.Timeout.Duration
-		if a.message.GetInTransaction() {
+		if a.inTransaction {
 			timeout = approval.TransactionTimeout.Duration
 		}
 		if out.timeout == 0 || timeout < out.timeout {

@@ -52,10 +52,11 @@ func (d *Desk) next() *job {
 
 // jobOf is the next write for a pod, or nil while there is no room for one.
 func (d *Desk) jobOf(p *pod, now time.Time) *job {
-	if len(p.gone) > 0 {
-		w := p.gone[0]
-		p.gone = p.gone[1:]
-		return &job{pod: p, withdraw: &w}
+	for i, w := range p.gone {
+		if _, unseen := p.fresh[w.key]; !unseen { // of what the cache does not have yet, it would be said that it is gone
+			p.gone = slices.Delete(slices.Clone(p.gone), i, i+1)
+			return &job{pod: p, withdraw: &w}
+		}
 	}
 	for _, h := range slices.Clone(p.queue) {
 		if of, grant := d.store.granted(p.Pod, h.ask, now); of != nil && h.stream != nil { // approved since it was asked
