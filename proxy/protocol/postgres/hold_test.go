@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -782,4 +784,90 @@ func TestManyHoldsAreBounded(t *testing.T) {
 	if len(seen) != clients {
 		t.Errorf("%d requests for %d holds", len(seen), clients)
 	}
+}
+
+func TestPeopleAreShownWhatRunsAndNoConstant(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker})
+	conn := p.listening(t, "")
+	for _, c := range []struct{ run, text, summary string }{
+		{"COPY orders TO STDOUT", "COPY orders TO STDOUT", "COPY public.orders TO STDOUT"},
+		{"PREPARE q (int) AS SELECT total FROM orders WHERE id = $1 AND '078' <> ''", "PREPARE q (int) AS SELECT total FROM orders WHERE id = $1 AND ? <> ?", ""},
+		{"EXECUTE q(078)", "EXECUTE q(?)\n-- runs: PREPARE q (int) AS SELECT total FROM orders WHERE id = $1 AND ? <> ?", ""},
+		{"SELECT 1; DELETE FROM orders WHERE id = 078", "SELECT ?; DELETE FROM orders WHERE id = ?", "2 statements, the first Select"},
+	} {
+		got := conn.begin(c.run)
+		r := d.pending(t, "r1")
+		if !strings.HasPrefix(r.GetText(), c.text) || strings.Contains(r.String(), "078") || c.summary != "" && r.GetSummary() != c.summary {
+			t.Errorf("%s: shown %q, %q", c.run, r.GetText(), r.GetSummary())
+		}
+		outcome := access.AnswerApproved
+		if c.summary != "" {
+			outcome = access.AnswerDenied
+		}
+		d.answer(r, "r1", outcome, nil)
+		if out := within(t, got, "result"); strings.Contains(out, "denied by alice") != (outcome == access.AnswerDenied) {
+			t.Errorf("%s: got %s", c.run, out)
+		}
+	}
+}
+
+func TestAHeldClientIsHeardInsideOfTLSToo(t *testing.T) {
+	d := openDesk(t)
+	cert, key := newCertificate(t)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker, engine: func(o *postgresOptions) {
+		o.ClientTLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}})
+	secure := func() net.Conn {
+		plain := p.dial(t)
+		send(t, plain, []byte{0, 0, 0, 8, 4, 210, 22, 47}) // SSLRequest
+		if _, err := io.ReadFull(plain, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		conn := tls.Client(plain, &tls.Config{InsecureSkipVerify: true})
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		send(t, conn, startupMessage(3<<16, "user", "me", "database", p.db))
+		ready(t, conn)
+		return conn
+	}
+	conn := secure()
+	for range 2 { // what a read that was cut short has left must not be lost
+		send(t, conn, framed('Q', "SELECT total FROM orders WHERE id = 1\x00"))
+		r := d.pending(t, "r1")
+		message(t, conn)
+		send(t, conn, framed('Q', "SELECT 'behind'\x00"))
+		d.answer(r, "r1", access.AnswerApproved, nil)
+		if got := kinds(t, conn) + kinds(t, conn); got != "TDCZTDCZ" {
+			t.Errorf("got %q", got)
+		}
+	}
+	for name, leave := range map[string]func(conn net.Conn){
+		"hangs up":              func(conn net.Conn) { conn.Close() },
+		"hangs up behind a lot": func(conn net.Conn) { send(t, conn, framed('Q', strings.Repeat("x", 100_000))); conn.Close() },
+	} {
+		conn := secure()
+		send(t, conn, framed('Q', "SELECT total FROM orders WHERE id = 1\x00"))
+		d.pending(t, "r2")
+		message(t, conn)
+		leave(conn)
+		if w := d.withdrawn(t); w.GetReason() != "the client has gone" {
+			t.Errorf("%s: withdrawn: %v", name, w)
+		}
+	}
+}
+
+func TestASettingAtTheStartIsNotWaitedFor(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{approver: d.broker, decider: decide(func(op *access.Operation) (access.Decision, error) {
+		return access.Decision{Effect: access.RequireApproval, Policy: "data/p", Rule: "settings", Approval: access.Approval{Timeout: time.Hour}}, nil
+	})})
+	_, err := pgconn.Connect(t.Context(), p.dsn()+" options='-c work_mem=64kB'")
+	if err == nil || !strings.Contains(err.Error(), "a setting of the startup message needs approval") {
+		t.Errorf("got %v", err)
+	}
+	d.quiet(t)
 }
