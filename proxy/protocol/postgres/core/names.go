@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -333,8 +334,15 @@ func (n *names) begin(st *analysis.Statement, cat *catalog.Snapshot) int {
 	return n.clock
 }
 
+// maxMadeBy is the length of a PREPARE or DECLARE, in bytes, up to which it is kept.
+const maxMadeBy = 64 << 10
+
 func add(to map[string][]*prepared, e analysis.Effect, madeBy string, born int, cat *catalog.Snapshot) {
 	if e.Statement != nil {
+		if len(madeBy) > maxMadeBy {
+			madeBy = ""
+		}
+		madeBy = strings.Clone(madeBy) // not all of the message that it was a part of
 		to[e.Name] = append(to[e.Name], &prepared{madeBy: madeBy, stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat})
 	}
 }
