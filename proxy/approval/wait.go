@@ -114,6 +114,11 @@ func (b *Broker) refuse(ctx context.Context, h *hold, q *session.Question) (acce
 	}
 	b.mu.Lock()
 	a := access.Answered{Request: h.requestName(), Outcome: access.AnswerPending}
+	var cause *access.Denial
+	if h.answer == nil && errors.As(context.Cause(ctx), &cause) { // the request stays all the same
+		b.mu.Unlock()
+		return a, cause
+	}
 	if h.answer != nil {
 		if a = *h.answer; a.Outcome == access.AnswerApproved {
 			defer b.mu.Unlock()

@@ -74,7 +74,13 @@ func (c *conversation) startupSettings(ctx context.Context, s *session.Session, 
 	if err != nil {
 		return nil, &access.Denial{Code: access.CodeUnreadable, What: "tidewaiter: the settings of the startup message could not be understood"}
 	}
-	x, err := s.Begin(ctx, operation(access.PhaseRun, text, nil, result.Statements))
+	x, hold, err := s.Ask(ctx, operation(access.PhaseRun, text, nil, result.Statements))
+	if hold != nil { // who connects is not told anything yet, and would hang up
+		err = hold.Refused(&access.Denial{
+			What: "tidewaiter: a setting of the startup message needs approval, for which nobody can wait before there is a session",
+			Hint: "Use SET after connecting.",
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

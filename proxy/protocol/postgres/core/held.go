@@ -65,8 +65,8 @@ func (a *Ask) Uses() (texts []string, known bool) {
 		switch {
 		case p.text != "":
 			texts = append(texts, p.text)
-		case len(p.stmts) == 1 && p.stmts[0].Text != "":
-			texts = append(texts, p.stmts[0].Text)
+		case p.madeBy != "":
+			texts = append(texts, p.madeBy)
 		default:
 			known = false
 		}

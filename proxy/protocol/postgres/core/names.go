@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
@@ -18,10 +19,11 @@ const maxNamesKept = 20_000
 // several where it is uncertain which of them the server has; what follows from
 // any of them then counts.
 type prepared struct {
-	text  string // "" where only the facts are known, as of PREPARE and DECLARE
-	sent  Digest // of what went upstream in its place; zero: text itself
-	stmts []analysis.Statement
-	born  int // when it was made, by names.clock
+	text   string // "" where only the facts are known, as of PREPARE and DECLARE
+	madeBy string // that PREPARE or DECLARE, for people to read
+	sent   Digest // of what went upstream in its place; zero: text itself
+	stmts  []analysis.Statement
+	born   int // when it was made, by names.clock
 
 	catalog *catalog.Snapshot // by which the facts were found
 	settled bool              // the definitions were still those when the server had made it
@@ -320,9 +322,9 @@ func (n *names) begin(st *analysis.Statement, cat *catalog.Snapshot) int {
 		case analysis.SetSetting:
 			n.backslash = n.backslash || e.Name == "standard_conforming_strings"
 		case analysis.PrepareName:
-			add(n.prepared, e, n.clock, cat)
+			add(n.prepared, e, st.Text, n.clock, cat)
 		case analysis.DeclareCursor:
-			add(n.cursors, e, n.clock, cat)
+			add(n.cursors, e, st.Text, n.clock, cat)
 		case analysis.CreateTemp:
 			n.temp[e.Name] = true
 		case analysis.DropName:
@@ -332,8 +334,15 @@ func (n *names) begin(st *analysis.Statement, cat *catalog.Snapshot) int {
 	return n.clock
 }
 
-func add(to map[string][]*prepared, e analysis.Effect, born int, cat *catalog.Snapshot) {
+// maxMadeBy is the length of a PREPARE or DECLARE, in bytes, up to which it is kept.
+const maxMadeBy = 64 << 10
+
+func add(to map[string][]*prepared, e analysis.Effect, madeBy string, born int, cat *catalog.Snapshot) {
 	if e.Statement != nil {
-		to[e.Name] = append(to[e.Name], &prepared{stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat})
+		if len(madeBy) > maxMadeBy {
+			madeBy = ""
+		}
+		madeBy = strings.Clone(madeBy) // not all of the message that it was a part of
+		to[e.Name] = append(to[e.Name], &prepared{madeBy: madeBy, stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat})
 	}
 }
