@@ -68,9 +68,10 @@ func (r *Reconciler) inSession(ctx context.Context, request *v1alpha1.AccessRequ
 	if err != nil {
 		return false, err
 	}
+	// Without its rule, there is nothing that an approval is good for.
 	terms, void := approval.TermsOf(&request.Spec, now)
-	if void != nil || terms.Grant != v1alpha1.GrantSession {
-		return false, nil // without its rule, there is nothing that an approval is good for
+	if session := void == nil && terms.Grant == v1alpha1.GrantSession; !session {
+		return false, nil
 	}
 	return r.alive(ctx, r.Cached, request)
 }
