@@ -25,7 +25,9 @@ func (b *Broker) wait(ctx context.Context, h *hold, q *session.Question) (access
 		select {
 		case <-named:
 			named = nil
-			q.Notify(b.notice(h))
+			if !b.hasAnswer(h) { // the name may have come with it
+				q.Notify(b.notice(h))
+			}
 		case <-h.done:
 			return b.answered(h)
 		case <-late.C:
@@ -38,6 +40,13 @@ func (b *Broker) wait(ctx context.Context, h *hold, q *session.Question) (access
 		case <-ctx.Done():
 		}
 	}
+}
+
+// hasAnswer reports whether there is nothing to wait for.
+func (b *Broker) hasAnswer(h *hold) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return h.answer != nil
 }
 
 // askedNow reports whether people are asked over the stream of now.
