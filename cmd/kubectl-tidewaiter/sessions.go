@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func newSessions(s streams) *cobra.Command {
 }
 
 func (s *sessionsCommand) run(ctx context.Context) error {
+	if ns, name, ok := strings.Cut(s.dataSource, "/"); s.dataSource != "" && (!ok || ns == "" || name == "") {
+		return fmt.Errorf("--datasource %s: write it as namespace/name", s.dataSource)
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	c, err := s.connect()
@@ -67,7 +71,7 @@ func (s *sessionsCommand) run(ctx context.Context) error {
 	}
 	if s.watch {
 		s.rates = &sessions.Rates{}
-		w := &watcher[*v1alpha1.Session]{kubeFlags: &s.kubeFlags, color: color, keep: s.keep, table: s.live, empty: none}
+		w := &watcher[*v1alpha1.Session]{kubeFlags: &s.kubeFlags, color: color, keep: s.keep, table: s.table, observe: s.rates.Seen, empty: none}
 		err := w.run(ctx, c, &v1alpha1.Session{}, func() client.ObjectList { return &v1alpha1.SessionList{} })
 		return cluster.Explain(err, what, "watch", resource)
 	}
@@ -94,9 +98,7 @@ func (s *sessionsCommand) run(ctx context.Context) error {
 	return sessions.Table(all, s.view(time.Now())).Write(s.out, color)
 }
 
-// live takes a reading of the counters, and draws.
-func (s *sessionsCommand) live(all []*v1alpha1.Session, now time.Time) *table.Table {
-	s.rates.Seen(all, now)
+func (s *sessionsCommand) table(all []*v1alpha1.Session, now time.Time) *table.Table {
 	sessions.Sort(all)
 	return sessions.Table(all, s.view(now))
 }

@@ -23,6 +23,8 @@ type watcher[T client.Object] struct {
 	keep func(T) bool
 	// table draws them.
 	table func(all []T, now time.Time) *table.Table
+	// observe sees all of them before they are drawn; it may be nil.
+	observe func(all []T, now time.Time)
 	// empty is said where there are none.
 	empty string
 
@@ -80,6 +82,9 @@ func (w *watcher[T]) show(all []any) error {
 		}
 	}
 	w.seen = present
+	if w.observe != nil {
+		w.observe(kept, time.Now())
+	}
 	switch {
 	case w.live != nil:
 		return w.draw(kept)
