@@ -30,6 +30,6 @@ owner before it is sent, sensitive values are masked by where they come from, an
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newRequests(s), newApprove(s), newDeny(s), newRevoke(s), newRequest(s), newSessions(s), newStatus(s), newLocal(s), newExplain(s), newReplay(s), newVersion(s))
+	root.AddCommand(newRequests(s), newApprove(s), newDeny(s), newRevoke(s), newRequest(s), newSessions(s), newStatus(s), newDoctor(s), newLocal(s), newExplain(s), newReplay(s), newVersion(s))
 	return root
 }

@@ -67,7 +67,7 @@ func Explain(err error, what, verb, resource string) error {
 		return nil
 	case Gone(err):
 		return fmt.Errorf("%s is not there: check its name and -n: %w", what, err)
-	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
+	case Unknown(err):
 		return fmt.Errorf("%s: the cluster does not know %s: Tidewaiter is not installed there, or is older: kubectl tidewaiter doctor", what, resource)
 	case apierrors.IsForbidden(err):
 		group, name := "", resource
@@ -83,6 +83,11 @@ func Explain(err error, what, verb, resource string) error {
 // Gone tells an object that is not there from a kind that the API server does not know.
 func Gone(err error) bool {
 	return apierrors.IsNotFound(err) && !strings.Contains(err.Error(), "could not find the requested resource")
+}
+
+// Unknown says that the API server does not know a group, a version or a kind.
+func Unknown(err error) bool {
+	return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) && !Gone(err)
 }
 
 // Rule writes an RBAC rule on one line, as YAML.

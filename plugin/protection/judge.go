@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
 	"github.com/tidewaiter/tidewaiter/injection"
+	"github.com/tidewaiter/tidewaiter/plugin/finding"
 	"github.com/tidewaiter/tidewaiter/plugin/table"
 )
 
@@ -59,24 +60,24 @@ func (r *Report) injected(f *Facts) []string {
 	label := fmt.Sprintf("kubectl label namespace %s %s=%s", pod.Namespace, injection.NamespaceLabel, injection.NamespaceEnabled)
 	switch {
 	case asks == "" && text == "":
-		r.add(Fail, "pod", "it asks for no data source, so it has no sidecar", fmt.Sprintf("annotate its template with %s: NAMESPACE/DATASOURCE, in a namespace labeled %s=%s",
+		r.add(finding.Fail, "pod", "it asks for no data source, so it has no sidecar", fmt.Sprintf("annotate its template with %s: NAMESPACE/DATASOURCE, in a namespace labeled %s=%s",
 			injection.Annotation, injection.NamespaceLabel, injection.NamespaceEnabled))
 		return nil
 	case f.NamespaceProblem != "":
-		r.add(Warn, "namespace "+pod.Namespace, "its labels could not be read: "+f.NamespaceProblem, "ask for get on namespaces")
+		r.add(finding.Warn, "namespace "+pod.Namespace, "its labels could not be read: "+f.NamespaceProblem, "ask for get on namespaces")
 	case !enabled && text == "":
-		r.add(Fail, "pod", fmt.Sprintf("it has no sidecar: namespace %s is not labeled %s=%s", pod.Namespace, injection.NamespaceLabel, injection.NamespaceEnabled), label+"; then "+recreate)
+		r.add(finding.Fail, "pod", fmt.Sprintf("it has no sidecar: namespace %s is not labeled %s=%s", pod.Namespace, injection.NamespaceLabel, injection.NamespaceEnabled), label+"; then "+recreate)
 		return nil
 	case !enabled:
-		r.add(Fail, "namespace "+pod.Namespace, fmt.Sprintf("namespace %s is no longer labeled %s=%s: the operator serves no sidecar there", pod.Namespace, injection.NamespaceLabel, injection.NamespaceEnabled), label)
+		r.add(finding.Fail, "namespace "+pod.Namespace, fmt.Sprintf("namespace %s is no longer labeled %s=%s: the operator serves no sidecar there", pod.Namespace, injection.NamespaceLabel, injection.NamespaceEnabled), label)
 	}
 	if pod.Labels[injection.InjectedLabel] != injection.Injected || text == "" {
-		r.add(Fail, "pod", "it asks for "+table.Line(asks)+" and has no sidecar: it was created while no webhook looked", recreate+"; kubectl tidewaiter doctor says what the webhook does")
+		r.add(finding.Fail, "pod", "it asks for "+table.Line(asks)+" and has no sidecar: it was created while no webhook looked", recreate+"; kubectl tidewaiter doctor says what the webhook does")
 		return nil
 	}
 	status, err := injection.ParseStatus(text)
 	if err != nil {
-		r.add(Fail, "pod", "what injection wrote was changed: annotation "+injection.StatusAnnotation+": "+err.Error(), recreate)
+		r.add(finding.Fail, "pod", "what injection wrote was changed: annotation "+injection.StatusAnnotation+": "+err.Error(), recreate)
 		return nil
 	}
 	r.container(pod, status)
@@ -91,20 +92,20 @@ func (r *Report) container(pod *corev1.Pod, status *injection.Status) {
 	}
 	i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == injection.ContainerName })
 	if i < 0 {
-		r.add(Fail, "pod", "container "+injection.ContainerName+" is not there, although the pod says that it was injected", recreate)
+		r.add(finding.Fail, "pod", "container "+injection.ContainerName+" is not there, although the pod says that it was injected", recreate)
 		return
 	}
 	j := slices.IndexFunc(statuses, func(s corev1.ContainerStatus) bool { return s.Name == injection.ContainerName })
 	logs := fmt.Sprintf("kubectl logs -n %s %s -c %s", pod.Namespace, pod.Name, injection.ContainerName)
 	switch {
 	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
-		r.add(Warn, "pod", "it has finished ("+string(pod.Status.Phase)+")", "")
+		r.add(finding.Warn, "pod", "it has finished ("+string(pod.Status.Phase)+")", "")
 	case j >= 0 && statuses[j].State.Waiting != nil && statuses[j].RestartCount > 0:
-		r.add(Warn, "sidecar", fmt.Sprintf("restarted %s and not running: %s", table.Count(int64(statuses[j].RestartCount), "time"), statuses[j].State.Waiting.Reason), logs+" --previous")
+		r.add(finding.Warn, "sidecar", fmt.Sprintf("restarted %s and not running: %s", table.Count(int64(statuses[j].RestartCount), "time"), statuses[j].State.Waiting.Reason), logs+" --previous")
 	case j >= 0 && !statuses[j].Ready && pod.Status.Phase == corev1.PodRunning:
-		r.add(Warn, "sidecar", "not ready", logs)
+		r.add(finding.Warn, "sidecar", "not ready", logs)
 	default:
-		r.add(OK, "sidecar", "injected "+how, "")
+		r.add(finding.OK, "sidecar", "injected "+how, "")
 	}
 }
 
@@ -124,7 +125,7 @@ func (r *Report) uses(f *Facts, name string) {
 	ds := f.DataSources[name]
 	switch {
 	case ds.Problem != "":
-		r.add(Warn, "DataSource "+name, "could not be read: "+ds.Problem, "ask its owner how it is")
+		r.add(finding.Warn, "DataSource "+name, "could not be read: "+ds.Problem, "ask its owner how it is")
 	case ds.Value != nil:
 		r.dataSource(name, ds.Value)
 	}
@@ -135,32 +136,32 @@ func (r *Report) uses(f *Facts, name string) {
 func (r *Report) session(pod *corev1.Pod, name string, s *v1alpha1.Session) {
 	about, logs := "Session for "+name, fmt.Sprintf("kubectl logs -n %s %s -c %s", pod.Namespace, pod.Name, injection.ContainerName)
 	if s == nil {
-		level, why := Fail, "the operator knows no sidecar of this pod for "+name
+		why := "the operator knows no sidecar of this pod for " + name
 		if pod.Status.Phase == corev1.PodPending {
 			why += " yet: the pod is pending"
 		}
-		r.add(level, about, why, logs+"; kubectl tidewaiter doctor")
+		r.add(finding.Fail, about, why, logs+"; kubectl tidewaiter doctor")
 		return
 	}
 	about = "Session " + s.Namespace + "/" + s.Name
 	switch s.Status.State {
 	case v1alpha1.SessionActive, v1alpha1.SessionIdle:
 		if x := s.Status.Rejection; x != nil {
-			r.add(Warn, about, fmt.Sprintf("the sidecar refused revision %d and goes on by %d: %s: %s", x.Revision, s.Status.Revision, x.Reason, x.Message), "ask the owner of DataSource "+name)
+			r.add(finding.Warn, about, fmt.Sprintf("the sidecar refused revision %d and goes on by %d: %s: %s", x.Revision, s.Status.Revision, x.Reason, x.Message), "ask the owner of DataSource "+name)
 		} else if s.Status.Revision == 0 {
-			r.add(Warn, about, "the sidecar has no policy yet, and serves nothing", logs)
+			r.add(finding.Warn, about, "the sidecar has no policy yet, and serves nothing", logs)
 		} else {
-			r.add(OK, about, fmt.Sprintf("%s, revision %d", s.Status.State, s.Status.Revision), "")
+			r.add(finding.OK, about, fmt.Sprintf("%s, revision %d", s.Status.State, s.Status.Revision), "")
 		}
 	case v1alpha1.SessionRevoked:
-		r.add(Fail, about, "the operator has cut it off from "+name+": "+orSilent(s.Status.Message), "ask the owner of DataSource "+name)
+		r.add(finding.Fail, about, "the operator has cut it off from "+name+": "+orSilent(s.Status.Message), "ask the owner of DataSource "+name)
 	case v1alpha1.SessionEnded:
-		r.add(Warn, about, "ended: the pod is gone or has finished", "")
+		r.add(finding.Warn, about, "ended: the pod is gone or has finished", "")
 	default:
-		r.add(Fail, about, "the operator has lost the sidecar of "+name+": "+orSilent(s.Status.Message), logs)
+		r.add(finding.Fail, about, "the operator has lost the sidecar of "+name+": "+orSilent(s.Status.Message), logs)
 	}
 	if n := s.Status.Alarms; n > 0 {
-		r.add(Warn, about, table.Count(n, "result")+" dropped because the database attested a classified column that the statement did not show", "each deserves a look: "+logs)
+		r.add(finding.Warn, about, table.Count(n, "result")+" dropped because the database attested a classified column that the statement did not show", "each deserves a look: "+logs)
 	}
 }
 
@@ -175,15 +176,15 @@ func orSilent(text string) string {
 func (r *Report) dataSource(name string, ds *v1alpha1.DataSource) {
 	about := "DataSource " + name
 	if c := meta.FindStatusCondition(ds.Status.Conditions, v1alpha1.ConditionGoverned); c != nil && c.Status == metav1.ConditionFalse {
-		r.add(Fail, about, "a program without a sidecar reaches "+name+": "+c.Message, "close the way around with a NetworkPolicy or the database's pg_hba.conf")
+		r.add(finding.Fail, about, "a program without a sidecar reaches "+name+": "+c.Message, "close the way around with a NetworkPolicy or the database's pg_hba.conf")
 	}
 	switch c := meta.FindStatusCondition(ds.Status.Conditions, v1alpha1.ConditionReady); {
 	case c == nil:
-		r.add(Warn, about, "no operator has looked at it yet", "kubectl tidewaiter doctor")
+		r.add(finding.Warn, about, "no operator has looked at it yet", "kubectl tidewaiter doctor")
 	case c.Status != metav1.ConditionTrue:
-		r.add(Warn, about, "not ready: "+c.Message, "kubectl describe datasource -n "+ds.Namespace+" "+ds.Name)
+		r.add(finding.Warn, about, "not ready: "+c.Message, "kubectl describe datasource -n "+ds.Namespace+" "+ds.Name)
 	default:
-		r.add(OK, about, "ready", "")
+		r.add(finding.OK, about, "ready", "")
 	}
 }
 
@@ -195,7 +196,7 @@ func (r *Report) policies(f *Facts, name string, ds *v1alpha1.DataSource, s *v1a
 	read := f.Policies[namespace]
 	if read.Problem != "" || ds == nil || f.NamespaceProblem != "" {
 		if read.Problem != "" {
-			r.add(Warn, "policies of "+name, "could not be read: "+read.Problem, "ask the owner of DataSource "+name)
+			r.add(finding.Warn, "policies of "+name, "could not be read: "+read.Problem, "ask the owner of DataSource "+name)
 		}
 		if s != nil {
 			for _, p := range s.Status.Policies {
@@ -206,7 +207,7 @@ func (r *Report) policies(f *Facts, name string, ds *v1alpha1.DataSource, s *v1a
 	}
 	subject := compile.Subject{Namespace: f.Pod.Namespace, ServiceAccount: account(f.Pod), NamespaceLabels: f.NamespaceLabels, PodLabels: f.Pod.Labels}
 	if attached, err := compile.Attached(ds, subject); err != nil || !attached {
-		r.add(Fail, "DataSource "+name, "it lets no pod of namespace "+f.Pod.Namespace+" attach", "ask its owner: spec.allowedNamespaces")
+		r.add(finding.Fail, "DataSource "+name, "it lets no pod of namespace "+f.Pod.Namespace+" attach", "ask its owner: spec.allowedNamespaces")
 	}
 	for i := range read.Value {
 		p := &read.Value[i]
@@ -215,7 +216,7 @@ func (r *Report) policies(f *Facts, name string, ds *v1alpha1.DataSource, s *v1a
 		}
 		selects, err := compile.Selects(p, subject)
 		if err != nil {
-			r.add(Warn, "AccessPolicy "+p.Namespace+"/"+p.Name, "whom it selects cannot be read: "+err.Error(), "correct its spec.subjects")
+			r.add(finding.Warn, "AccessPolicy "+p.Namespace+"/"+p.Name, "whom it selects cannot be read: "+err.Error(), "correct its spec.subjects")
 		}
 		if err != nil || !selects {
 			continue
@@ -223,7 +224,7 @@ func (r *Report) policies(f *Facts, name string, ds *v1alpha1.DataSource, s *v1a
 		out = append(out, r.policy(p, s))
 	}
 	if len(out) == 0 {
-		r.add(Warn, "policies of "+name, "none selects this pod, so everything is denied", "ask the owner of DataSource "+name+" for an AccessPolicy")
+		r.add(finding.Warn, "policies of "+name, "none selects this pod, so everything is denied", "ask the owner of DataSource "+name+" for an AccessPolicy")
 	}
 	return out
 }
@@ -247,13 +248,13 @@ func (r *Report) policy(p *v1alpha1.AccessPolicy, s *v1alpha1.Session) string {
 	}
 	switch c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionAccepted); {
 	case c != nil && c.Status == metav1.ConditionFalse:
-		r.add(Warn, about, "not accepted: "+c.Message, "kubectl describe accesspolicy -n "+p.Namespace+" "+p.Name)
+		r.add(finding.Warn, about, "not accepted: "+c.Message, "kubectl describe accesspolicy -n "+p.Namespace+" "+p.Name)
 	case has != p.Generation && s != nil:
-		r.add(Warn, about, fmt.Sprintf("the sidecar has generation %d, and %d is wanted", has, p.Generation), "wait a minute; then kubectl tidewaiter doctor")
+		r.add(finding.Warn, about, fmt.Sprintf("the sidecar has generation %d, and %d is wanted", has, p.Generation), "wait a minute; then kubectl tidewaiter doctor")
 	case p.Spec.Mode == v1alpha1.ModeObserve:
-		r.add(Warn, about, "it only observes: what it would deny is let through (masks stay on)", "set spec.mode: Enforce")
+		r.add(finding.Warn, about, "it only observes: what it would deny is let through (masks stay on)", "set spec.mode: Enforce")
 	default:
-		r.add(OK, about, fmt.Sprintf("in force, generation %d", p.Generation), "")
+		r.add(finding.OK, about, fmt.Sprintf("in force, generation %d", p.Generation), "")
 	}
 	return fmt.Sprintf("%s, generation %d", p.Name, has)
 }

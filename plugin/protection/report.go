@@ -7,32 +7,8 @@ package protection
 
 import (
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/plugin/finding"
 )
-
-// Level of a finding.
-type Level string
-
-// Levels.
-const (
-	// OK needs nothing.
-	OK Level = "ok"
-	// Warn deserves a look.
-	Warn Level = "warn"
-	// Fail means that the workload is not protected.
-	Fail Level = "FAIL"
-)
-
-// Finding is one thing that was looked at.
-type Finding struct {
-	// Level says how bad it is.
-	Level Level `json:"level"`
-	// About says of what, such as "pod" or "AccessPolicy data/reporting".
-	About string `json:"about"`
-	// Text for people.
-	Text string `json:"text"`
-	// Cure says what to do; empty where nothing is to be done.
-	Cure string `json:"cure,omitempty"`
-}
 
 // Report is about one pod.
 type Report struct {
@@ -47,7 +23,7 @@ type Report struct {
 	// Cure of what is named in the verdict.
 	Cure string `json:"cure,omitempty"`
 	// Findings, in the order in which they were looked at.
-	Findings []Finding `json:"findings"`
+	Findings []finding.Finding `json:"findings"`
 	// Uses has an entry for each DataSource that the pod attaches to.
 	Uses []Use `json:"dataSources"`
 	// Requests that wait for people.
@@ -93,8 +69,8 @@ type Warning struct {
 }
 
 // add notes a finding.
-func (r *Report) add(level Level, about, text, cure string) {
-	r.Findings = append(r.Findings, Finding{level, about, text, cure})
+func (r *Report) add(level finding.Level, about, text, cure string) {
+	r.Findings = append(r.Findings, finding.Finding{Level: level, About: about, Text: text, Cure: cure})
 }
 
 // conclude writes the verdict: the first failure is the reason, because what was looked at first explains what comes later.
@@ -102,10 +78,10 @@ func (r *Report) conclude() {
 	warnings := 0
 	for _, f := range r.Findings {
 		switch f.Level {
-		case Fail:
+		case finding.Fail:
 			r.Protected, r.Verdict, r.Cure = false, "NOT protected: "+f.Text, f.Cure
 			return
-		case Warn:
+		case finding.Warn:
 			warnings++
 		}
 	}

@@ -23,10 +23,7 @@ func (r *Report) Write(w io.Writer, now time.Time, color bool) error {
 		fmt.Fprintf(&b, "  cure: %s\n", table.Line(r.Cure))
 	}
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "  %s  %s: %s\n", mark(f.Level, color), table.Line(f.About), table.Line(f.Text))
-		if f.Cure != "" && f.Cure != r.Cure {
-			fmt.Fprintf(&b, "        %s\n", table.Line(f.Cure))
-		}
+		f.Write(&b, "  ", f.Cure != r.Cure, color)
 	}
 	for _, u := range r.Uses {
 		writeUse(&b, u, now)
@@ -45,11 +42,6 @@ func (r *Report) Write(w io.Writer, now time.Time, color bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func mark(level Level, color bool) string {
-	styles := map[Level]table.Style{OK: table.Good, Warn: table.Attention, Fail: table.Bad}
-	return table.Paint(fmt.Sprintf("%-4s", level), styles[level], color)
 }
 
 func writeUse(b *strings.Builder, u Use, now time.Time) {
