@@ -10,10 +10,12 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tidewaiter/tidewaiter/plugin/cluster"
@@ -105,6 +107,16 @@ func (k *kubeFlags) object(obj runtime.Object) error {
 	scheme, err := cluster.Scheme()
 	if err != nil {
 		return err
+	}
+	if meta.IsListType(obj) { // a client leaves out of items what the list says already
+		err := meta.EachListItem(obj, func(item runtime.Object) error {
+			gvk, err := apiutil.GVKForObject(item, scheme)
+			item.GetObjectKind().SetGroupVersionKind(gvk)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	var p printers.ResourcePrinter
 	switch k.output {

@@ -107,8 +107,8 @@ func (r *requestCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.err, "AccessRequest %s/%s: %s; void in %s\nAn approver runs: kubectl tidewaiter approve -n %s %s\n",
-		made.Namespace, made.Name, table.Line(made.Spec.Summary), table.Span(time.Until(made.Spec.ExpiresAt.Time).Round(time.Second)), made.Namespace, made.Name)
+	fmt.Fprintf(r.err, "AccessRequest %s/%s: %s; void at %s\nAn approver runs: kubectl tidewaiter approve -n %s %s\n",
+		made.Namespace, made.Name, table.Line(made.Spec.Summary), table.Clock(made.Spec.ExpiresAt.Time, time.Now()), made.Namespace, made.Name)
 	if !r.wait {
 		return r.printed(made)
 	}
