@@ -112,9 +112,12 @@ func (k *kubeFlags) object(obj runtime.Object) error {
 		err := meta.EachListItem(obj, func(item runtime.Object) error {
 			gvk, err := apiutil.GVKForObject(item, scheme)
 			item.GetObjectKind().SetGroupVersionKind(gvk)
+			if err == nil && k.output == "name" { // its printer takes no lists
+				err = k.object(item)
+			}
 			return err
 		})
-		if err != nil {
+		if err != nil || k.output == "name" {
 			return err
 		}
 	}

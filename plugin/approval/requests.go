@@ -58,7 +58,7 @@ func Table(requests []*v1alpha1.AccessRequest, v View) *table.Table {
 	if v.Namespaces {
 		t.Columns = append(t.Columns, table.Column{Name: "NAMESPACE"})
 	}
-	t.Columns = append(t.Columns, table.Column{Name: "NAME"}, table.Column{Name: "REQUESTER"}, table.Column{Name: "RULE"}, table.Column{Name: "WHAT", Max: 48},
+	t.Columns = append(t.Columns, table.Column{Name: "NAME"}, table.Column{Name: "REQUESTER", Shrink: true}, table.Column{Name: "RULE"}, table.Column{Name: "WHAT", Max: 48, Shrink: true},
 		table.Column{Name: "ROWS", Right: true}, table.Column{Name: "STATE"}, table.Column{Name: "EXPIRES"}, table.Column{Name: "AGE"})
 	if v.Wide {
 		t.Columns = append(t.Columns, table.Column{Name: "DATASOURCE"}, table.Column{Name: "POLICY"}, table.Column{Name: "MISSING"}, table.Column{Name: "UNTIL"}, table.Column{Name: "REASON", Max: 60})

@@ -105,8 +105,9 @@ func (r *Report) Write(w io.Writer, color bool) error {
 	counts := map[finding.Level]int64{}
 	for _, s := range r.Sections {
 		b.WriteString(table.Paint(s.Title, table.Strong, color) + "\n")
-		for _, f := range s.Findings {
-			f.Write(&b, "  ", true, color)
+		for i, f := range s.Findings {
+			last := i == len(s.Findings)-1 || s.Findings[i+1].Cure != f.Cure // one cure of several is said once
+			f.Write(&b, "  ", last, color)
 			counts[f.Level]++
 		}
 	}

@@ -47,6 +47,8 @@ type Column struct {
 	Right bool
 	// Max is the most characters of a cell, 0 for all.
 	Max int
+	// Shrink lets the column become narrower where the terminal is.
+	Shrink bool
 }
 
 // Cell is one text of a row.
@@ -71,6 +73,7 @@ const gap = "   "
 // Lines draws the table, heading first. Width is that of the terminal, and longer lines are clipped; 0 for no bound.
 func (t *Table) Lines(width int, color bool) []string {
 	widths := t.widths()
+	t.shrink(widths, width)
 	heading := make([]Cell, len(t.Columns))
 	for i, c := range t.Columns {
 		heading[i] = Cell{Text: c.Name, Style: Strong}
@@ -101,12 +104,29 @@ func (t *Table) widths() []int {
 	return widths
 }
 
+// shrunk is the least width of a column that shrinks.
+const shrunk = 12
+
+// shrink takes from the columns that allow it what the terminal is too narrow for.
+func (t *Table) shrink(widths []int, width int) {
+	over := len(gap)*(len(widths)-1) - width
+	for _, w := range widths {
+		over += w
+	}
+	for i, c := range t.Columns {
+		if take := min(over, widths[i]-shrunk); width > 0 && c.Shrink && take > 0 {
+			widths[i] -= take
+			over -= take
+		}
+	}
+}
+
 // line draws one row, and stops where the terminal ends: a line that wrapped would break what is drawn in place.
 func (t *Table) line(row []Cell, widths []int, width int, color bool) string {
 	var b strings.Builder
 	used := 0
 	for i, cell := range row {
-		text := Clip(Line(cell.Text), t.Columns[i].Max)
+		text := Clip(Line(cell.Text), widths[i])
 		pad := strings.Repeat(" ", widths[i]-Width(text))
 		before, after := "", pad
 		if t.Columns[i].Right {
