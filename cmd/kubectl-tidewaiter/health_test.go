@@ -161,3 +161,47 @@ func patch(t *testing.T, w any, obj client.Object, text string) {
 		t.Fatal(err)
 	}
 }
+
+func TestStatusOfADeploymentIsThatOfItsPods(t *testing.T) {
+	o := newOwner(t)
+	o.server.Apply(t, `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: report}
+spec:
+  selector: {matchLabels: {app: report}}
+  template: {metadata: {labels: {app: report}}, spec: {containers: [{name: a, image: x}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: report-1, labels: {app: report}}, spec: {containers: [{name: a, image: x}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: report-2, labels: {app: report}, annotations: {tidewaiter.dev/inject: data/orders}}, spec: {containers: [{name: a, image: x}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: other}, spec: {containers: [{name: a, image: x}]}}
+`, "-n", o.ns)
+	code, out, errOut := o.run("status", "deployment/report")
+	if code != 3 || errOut != "" || !strings.HasPrefix(out, "deployment/report   NOT protected: 2 of 2 pods\n") || strings.Contains(out, "other") {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
+	}
+	for _, want := range []string{
+		"pod " + o.ns + "/report-1   NOT protected: it asks for no data source, so it has no sidecar\n",
+		"pod " + o.ns + "/report-2   NOT protected: it has no sidecar: namespace " + o.ns + " is not labeled tidewaiter.dev/injection=enabled\n  cure: kubectl label namespace " + o.ns,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	for target, says := range map[string]string{
+		"nope": "pod " + o.ns + "/nope is not there: check its name and -n", "service/x": "service/x: write POD, deployment/NAME", "deploy/x": "deploy " + o.ns + "/x is not there",
+	} {
+		if code, _, errOut := o.run("status", target); code != 1 || !strings.Contains(errOut, says) {
+			t.Errorf("%s: exit code %d: %s", target, code, errOut)
+		}
+	}
+	var reports []struct {
+		Protected bool
+		Verdict   string
+	}
+	if _, out, _ := o.run("status", "pod/report-1", "-o", "json"); json.Unmarshal([]byte(out), &reports) != nil || len(reports) != 1 || reports[0].Protected || reports[0].Verdict == "" {
+		t.Errorf("json: %s", out)
+	}
+}

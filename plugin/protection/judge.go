@@ -253,8 +253,13 @@ func (r *Report) policy(p *v1alpha1.AccessPolicy, s *v1alpha1.Session) string {
 		r.add(finding.Warn, about, fmt.Sprintf("the sidecar has generation %d, and %d is wanted", has, p.Generation), "wait a minute; then kubectl tidewaiter doctor")
 	case p.Spec.Mode == v1alpha1.ModeObserve:
 		r.add(finding.Warn, about, "it only observes: what it would deny is let through (masks stay on)", "set spec.mode: Enforce")
+	case s == nil:
+		r.add(finding.OK, about, "selects this pod", "")
 	default:
 		r.add(finding.OK, about, fmt.Sprintf("in force, generation %d", p.Generation), "")
+	}
+	if s == nil {
+		return p.Name + ", which no sidecar has acknowledged"
 	}
 	return fmt.Sprintf("%s, generation %d", p.Name, has)
 }
