@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestDoctorFindsWhatIsMissingAndIsContentWhenItIsThere(t *testing.T) {
 // runs does what a Deployment's controller and the operator would.
 func runs(t *testing.T, s *kubetest.Server) {
 	t.Helper()
-	c, err := cluster.New(s.Config, "default")
+	c, err := cluster.New(s.Config, "default", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func runs(t *testing.T, s *kubetest.Server) {
 // broken undoes some of it.
 func broken(t *testing.T, s *kubetest.Server) {
 	t.Helper()
-	c, err := cluster.New(s.Config, "default")
+	c, err := cluster.New(s.Config, "default", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,9 @@ func (k *kubeFlags) register(cmd *cobra.Command, all bool, outputs ...string) {
 		"as-group": "`group` to be in, with --as; may be repeated", "request-timeout": "`time` after which one request to the server is given up, such as 10s (default: never)",
 	} {
 		f.Lookup(name).Usage = usage
-		f.Lookup(name).DefValue = ""
+		if name != "as-group" { // an empty list is not printed anyway
+			f.Lookup(name).DefValue = ""
+		}
 	}
 	if all {
 		f.BoolVarP(&k.allNamespaces, "all-namespaces", "A", false, "all namespaces")
@@ -91,7 +93,7 @@ func (k *kubeFlags) connect() (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no namespace: %w: use -n", err)
 	}
-	return cluster.New(config, namespace)
+	return cluster.New(config, namespace, k.err)
 }
 
 // scope is the namespace to list in: empty for all.

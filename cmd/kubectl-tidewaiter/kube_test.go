@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func newOwner(t *testing.T) *owner {
 	s := kubetest.Shared(t)
 	o := &owner{server: s, ns: s.NewNamespace(t, nil)}
 	s.Apply(t, policy, "-n", o.ns)
-	c, err := cluster.New(s.Config, o.ns)
+	c, err := cluster.New(s.Config, o.ns, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func newRequest(s streams) *cobra.Command {
 	f.StringSliceVar(&r.ask.Statements, "statements", nil, "`kinds` and features of statements, such as Update,Delete (default: the rule's)")
 	f.StringSliceVar(&r.ask.Tables, "tables", nil, "`patterns` schema.table, such as public.orders (default: the rule's)")
 	f.DurationVar(&r.ask.For, "for", 0, "how `long`, from the approval on: 1s to 24h")
-	f.DurationVar(&r.ask.Patience, "expires-in", 0, "how `long` people have to answer (default: the rule's approval.timeout)")
+	f.DurationVar(&r.ask.Patience, "expires-in", 0, "how `long` people have to answer (default: 24h)")
 	f.StringVar(&r.ask.Reason, "reason", "", "why, in your own `words`, such as a ticket's number")
 	f.StringVar(&r.ask.Workload, "as-workload", "", "who is to have it, as `namespace/serviceaccount` (default: you, if you are a service account)")
 	f.BoolVar(&r.wait, "wait", false, "wait until it is answered or void")
@@ -83,8 +83,8 @@ func (r *requestCommand) arguments() error {
 		return errors.New("say what it is about: --datasource NAME")
 	case a.For < time.Second || a.For > 24*time.Hour:
 		return errors.New("say for how long: --for, between 1s and 24h, such as --for 1h")
-	case a.Patience != 0 && (a.Patience < time.Second || a.Patience > 24*time.Hour):
-		return fmt.Errorf("--expires-in %s: it is between 1s and 24h", a.Patience)
+	case a.Patience != 0 && (a.Patience < time.Second || a.Patience > approval.MaxPatience):
+		return fmt.Errorf("--expires-in %s: it is between 1s and 168h, which are 7 days", a.Patience)
 	case len(a.Reason) > maxReason:
 		return fmt.Errorf("--reason has %s: at most %s are kept", table.Count(int64(len(a.Reason)), "byte"), table.Number(maxReason))
 	}

@@ -30,9 +30,13 @@ type watcher[T client.Object] struct {
 
 	live    *table.Live
 	trouble string
+	since   time.Time
 	seen    map[string]string // resource version by UID
 	headed  string
 }
+
+// forgotten is how long a broken watch is told of: longer than client-go waits at most before it tries again.
+const forgotten = time.Minute
 
 // run returns when ctx ends, which is no error.
 func (w *watcher[T]) run(ctx context.Context, c *cluster.Cluster, object client.Object, list func() client.ObjectList) error {
@@ -49,14 +53,23 @@ func (w *watcher[T]) run(ctx context.Context, c *cluster.Cluster, object client.
 	err := c.Follow(ctx, object, list, w.scope(c), func(all []any) {
 		select {
 		case w.trouble = <-troubles:
+			w.since = time.Now()
 		default:
+			if time.Since(w.since) > forgotten {
+				w.trouble = ""
+			}
 		}
 		if failed = w.show(all); failed != nil {
 			stop() // nobody reads any more
 		}
 	}, func(err error) {
+		text := time.Now().UTC().Format("15:04:05 UTC") + ": the API server's watch broke and is begun again: " + table.Line(err.Error())
+		if w.live == nil {
+			fmt.Fprintln(w.err, text)
+			return
+		}
 		select {
-		case troubles <- time.Now().UTC().Format("15:04:05 UTC") + ": the API server's watch broke and is begun again: " + err.Error():
+		case troubles <- text:
 		default:
 		}
 	})
@@ -109,7 +122,7 @@ func (w *watcher[T]) draw(kept []T) error {
 		lines = w.table(kept, now).Lines(width, w.color)
 	}
 	if w.trouble != "" {
-		lines = append(lines, table.Paint(table.Clip(table.Line(w.trouble), width), table.Bad, w.color))
+		lines = append(lines, table.Paint(table.Clip(w.trouble, width), table.Bad, w.color))
 	}
 	return w.live.Draw(lines)
 }

@@ -26,13 +26,19 @@ type Ask struct {
 	Statements, Tables []string
 	// For how long, from the approval on.
 	For time.Duration
-	// Patience is how long the request may wait for people; 0: the rule's timeout.
+	// Patience is how long the request may wait for people; 0: DefaultPatience.
 	Patience time.Duration
 	// Reason in the asker's own words.
 	Reason string
 	// Workload as namespace/serviceaccount; empty: the caller's, if they are a service account, or the only one that the policy names.
 	Workload string
 }
+
+// How long a request for access may wait for people. It keeps nobody's connection waiting, so they may sleep on it.
+const (
+	DefaultPatience = 24 * time.Hour
+	MaxPatience     = 7 * 24 * time.Hour
+)
 
 // Request creates the AccessRequest.
 func (d *Desk) Request(ctx context.Context, a Ask) (*v1alpha1.AccessRequest, error) {
@@ -51,7 +57,7 @@ func (d *Desk) Request(ctx context.Context, a Ask) (*v1alpha1.AccessRequest, err
 	access := accessFor(a, rule)
 	patience := a.Patience
 	if patience == 0 {
-		patience = rule.EffectiveApproval().Timeout.Duration
+		patience = DefaultPatience
 	}
 	r := &v1alpha1.AccessRequest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, GenerateName: policy.Name + "-"},
@@ -110,10 +116,6 @@ func (d *Desk) ruleFor(ctx context.Context, a Ask) (*v1alpha1.AccessPolicy, *v1a
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w (or name the rule with --policy and --rule and read them)", cluster.Explain(err, what, "list", "accesspolicies."+v1alpha1.Group))
 	}
-	// A rule that asks at a limit is meant less often than one that asks at once.
-	if first := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool { return c.rule.Action != v1alpha1.ActionRequireApproval }); len(first) > 0 {
-		all = first
-	}
 	switch len(all) {
 	case 1:
 		return all[0].policy, all[0].rule, nil
@@ -150,8 +152,7 @@ func candidates(p *v1alpha1.AccessPolicy, a Ask) (out []candidate) {
 	}
 	for i := range p.Spec.Rules {
 		rule := &p.Spec.Rules[i]
-		asks := rule.Action == v1alpha1.ActionRequireApproval || rule.Limits != nil && rule.Limits.OnExceed == v1alpha1.ExceedRequireApproval
-		if asks && (a.Rule == "" || a.Rule == rule.Name) && fits(rule, a) {
+		if rule.Action == v1alpha1.ActionRequireApproval && (a.Rule == "" || a.Rule == rule.Name) && fits(rule, a) {
 			out = append(out, candidate{p, rule})
 		}
 	}
@@ -167,21 +168,21 @@ func fits(rule *v1alpha1.Rule, a Ask) bool {
 		}
 	}
 	for _, t := range a.Tables {
-		if len(rule.Tables) > 0 && !slices.ContainsFunc(rule.Tables, func(p v1alpha1.TablePattern) bool { return overlaps(string(p), t) }) {
+		if len(rule.Tables) > 0 && !slices.ContainsFunc(rule.Tables, func(p v1alpha1.TablePattern) bool { return within(t, string(p)) }) {
 			return false
 		}
 	}
 	return true
 }
 
-// overlaps says whether a rule's pattern holds a table, or a pattern of them, part by part.
-func overlaps(pattern, asked string) bool {
+// within says whether a table, or all of a pattern of them, is in a rule's pattern, part by part.
+func within(asked, pattern string) bool {
 	p, a := strings.Split(pattern, "."), strings.Split(asked, ".")
 	if len(p) != len(a) {
 		return false
 	}
 	for i := range p {
-		if !wild(p[i], a[i]) && !wild(a[i], p[i]) {
+		if !wild(p[i], a[i]) {
 			return false
 		}
 	}

@@ -101,6 +101,7 @@ const pollEvery = 200 * time.Millisecond
 
 // Await looks at the request until the decision is weighed, for at most some time.
 func (d *Desk) Await(ctx context.Context, q *Question, decision *v1alpha1.AccessDecision, patience time.Duration) (Outcome, error) {
+	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r := q.Request.DeepCopy()
@@ -111,7 +112,7 @@ func (d *Desk) Await(ctx context.Context, q *Question, decision *v1alpha1.Access
 		case apierrors.IsNotFound(err) || err == nil && next.UID != q.Request.UID:
 			return Outcome{Unknown, State(r), "the request is gone: whoever waited has left"}, nil
 		case err != nil && ctx.Err() == nil:
-			return Outcome{}, cluster.Explain(err, q.Name(), "get", "accessrequests."+v1alpha1.Group)
+			return Outcome{}, fmt.Errorf("recorded as AccessDecision %s, but what became of it is not known: %w", decision.Name, cluster.Explain(err, q.Name(), "get", "accessrequests."+v1alpha1.Group))
 		case err == nil:
 			r = next
 		}
@@ -119,6 +120,8 @@ func (d *Desk) Await(ctx context.Context, q *Question, decision *v1alpha1.Access
 			return out, nil
 		}
 		select {
+		case <-asked.Done():
+			return Outcome{Unknown, State(r), fmt.Sprintf("recorded as AccessDecision %s; you stopped waiting for what becomes of it", decision.Name)}, nil
 		case <-ctx.Done():
 			return Outcome{Unknown, State(r), fmt.Sprintf("recorded as AccessDecision %s, but not weighed within %s: is the operator running? kubectl tidewaiter doctor", decision.Name, patience)}, nil
 		case <-time.After(pollEvery):

@@ -30,6 +30,9 @@ type Terms struct {
 	Problem string
 }
 
+// regoRule is what a policy's own Rego is called where a rule's name is asked for.
+const regoRule = "rego"
+
 // Desk answers requests in one cluster.
 type Desk struct {
 	// Cluster that they are in.
@@ -75,6 +78,11 @@ func (d *Desk) terms(ctx context.Context, namespace string, ref v1alpha1.RuleRef
 			t.Approval = &a
 			return t
 		}
+	}
+	if ref.Rule == regoRule && p.Spec.Rego != "" {
+		a := (&v1alpha1.Rule{}).EffectiveApproval()
+		t.Approval = &a
+		return t
 	}
 	t.Problem = "is no longer in the policy"
 	return t

@@ -37,6 +37,9 @@ func (q *Question) Show(w io.Writer, now time.Time, color bool) error {
 		s.line("  needs", t.needs())
 		s.line("  good for", q.goodFor(t))
 	}
+	if len(q.Rules) > 1 {
+		s.line("together", "every rule has to be satisfied, and the narrowest of what they grant counts")
+	}
 	for _, d := range r.Status.Decisions {
 		said := fmt.Sprintf("%s by %s", d.Decision, d.By)
 		if d.Refused != "" {

@@ -6,6 +6,7 @@ package cluster
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,14 +38,15 @@ type Cluster struct {
 	Namespace string
 }
 
-// New connects nowhere yet: the first request does.
-func New(config *rest.Config, namespace string) (*Cluster, error) {
+// New connects nowhere yet: the first request does. What the API server warns of is written to warnings, such as that an approval
+// will count for nothing.
+func New(config *rest.Config, namespace string, warnings io.Writer) (*Cluster, error) {
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, err
 	}
 	config = rest.CopyConfig(config)
-	config.WarningHandler = rest.NoWarnings{} // deprecations of kinds are no business of whoever types a command
+	config.WarningHandler = rest.NewWarningWriter(warnings, rest.WarningWriterOptions{Deduplicate: true})
 	if config.QPS == 0 {
 		config.QPS, config.Burst = 50, 100 // doctor asks some dozens of things at once
 	}

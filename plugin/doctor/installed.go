@@ -43,6 +43,9 @@ type manifest struct {
 			Plural string `json:"plural"`
 		} `json:"names"`
 	} `json:"spec"`
+	Webhooks []struct {
+		Name string `json:"name"`
+	} `json:"webhooks"`
 }
 
 // manifests takes files apart into objects.
@@ -121,16 +124,22 @@ func (d *Doctor) admission(ctx context.Context, s *Section) {
 		case "MutatingWebhookConfiguration":
 			o := &admissionv1.MutatingWebhookConfiguration{}
 			if d.have(ctx, s, key, o, "mutatingwebhookconfigurations") {
+				names := []string{}
 				for _, w := range o.Webhooks {
+					names = append(names, w.Name)
 					s.webhook(o.Name, w.Name, w.ClientConfig, w.FailurePolicy)
 				}
+				s.webhooks(&m, names)
 			}
 		case "ValidatingWebhookConfiguration":
 			o := &admissionv1.ValidatingWebhookConfiguration{}
 			if d.have(ctx, s, key, o, "validatingwebhookconfigurations") {
+				names := []string{}
 				for _, w := range o.Webhooks {
+					names = append(names, w.Name)
 					s.webhook(o.Name, w.Name, w.ClientConfig, w.FailurePolicy)
 				}
+				s.webhooks(&m, names)
 			}
 		case "ValidatingAdmissionPolicy":
 			o := &admissionv1.ValidatingAdmissionPolicy{}
@@ -163,14 +172,23 @@ func (d *Doctor) have(ctx context.Context, s *Section, key client.ObjectKey, o c
 	return false
 }
 
+// webhooks notes those of a configuration that are not there.
+func (s *Section) webhooks(m *manifest, names []string) {
+	for _, w := range m.Webhooks {
+		if !slices.Contains(names, w.Name) {
+			s.add(finding.Fail, "webhook "+w.Name, "is not in "+m.Kind+" "+m.Metadata.Name, install)
+		}
+	}
+}
+
 func (s *Section) webhook(configuration, name string, c admissionv1.WebhookClientConfig, failure *admissionv1.FailurePolicyType) {
 	about := "webhook " + name
 	cure := "the operator keeps it: kubectl logs -n NAMESPACE deployment/tidewaiter-operator; if it was edited by hand, " + install
 	switch {
 	case len(c.CABundle) == 0:
-		s.add(finding.Fail, about, "has no caBundle: the API server cannot verify the operator, and creates no pod that asks for injection", cure)
+		s.add(finding.Fail, about, "has no caBundle: the API server cannot verify the operator, and refuses what it would ask about", cure)
 	case failure == nil || *failure != admissionv1.Fail:
-		s.add(finding.Fail, about, "has failurePolicy Ignore: pods are created without a sidecar while the operator does not answer", "kubectl edit "+configuration+": set failurePolicy: Fail")
+		s.add(finding.Fail, about, "has failurePolicy Ignore: what it should look at goes through while the operator does not answer", "kubectl edit mutatingwebhookconfiguration "+configuration+": set failurePolicy: Fail")
 	default:
 		s.ok(about, "configured, with caBundle and failurePolicy Fail")
 	}
