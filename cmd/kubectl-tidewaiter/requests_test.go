@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -69,7 +70,9 @@ func watching(t *testing.T, o *owner, in, args string) (*exec.Cmd, *bufio.Reader
 	cmd := command(t, append(strings.Fields(args), "--kubeconfig", o.server.KubeConfig, "-n", o.ns)...)
 	if in == "terminal" {
 		line := strings.Join(cmd.Args, " ")
-		cmd = exec.CommandContext(t.Context(), "script", "-qefc", "stty rows 20 cols 100; exec "+line, "/dev/null")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what never comes must not be waited for for ever
+		t.Cleanup(cancel)
+		cmd = exec.CommandContext(ctx, "script", "-qefc", "stty rows 20 cols 180; exec "+line, "/dev/null")
 		cmd.Env = append(os.Environ(), asCommand+"=1", "LC_ALL=C.UTF-8", "TERM=xterm")
 	}
 	var errOut bytes.Buffer

@@ -57,7 +57,7 @@ func Table(all []*v1alpha1.Session, v View) *table.Table {
 	column := func(names ...string) {
 		for _, name := range names {
 			right := strings.HasPrefix(name, ">")
-			t.Columns = append(t.Columns, table.Column{Name: strings.TrimPrefix(name, ">"), Right: right, Max: 60, Shrink: name == "NAME" || name == "POD" || name == "DATASOURCE"})
+			t.Columns = append(t.Columns, table.Column{Name: strings.TrimPrefix(name, ">"), Right: right, Max: 60, Shrink: name == "POD" || name == "DATASOURCE"})
 		}
 	}
 	if v.Namespaces {
