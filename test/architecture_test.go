@@ -219,6 +219,26 @@ var rules = []rule{
 		why: "injection is a pure function: the same pod gives the same patch",
 	},
 	{
+		packages: "plugin", forbidden: []string{"proxy", "local", "webhook", "operator", "authority", "recording", "github.com/spf13", "k8s.io/cli-runtime"},
+		why: "what the plugin says of a cluster rests on the API alone: it shares with the sidecar nothing but what is written there, and knows no flags",
+	},
+	{
+		packages: "plugin", forbidden: []string{"controllers/distribute", "controllers/credential", "controllers/session", "controllers/recordings"},
+		why: "of the operator it shares whom a policy selects, so that both say the same, and nothing that holds a stream or a secret",
+	},
+	{
+		packages: "plugin/table", forbidden: []string{"*"}, except: []string{"std"},
+		why: "how answers look is the same whatever they are about",
+	},
+	{
+		packages: "plugin/approval", forbidden: []string{"plugin"}, except: []string{"plugin/cluster", "plugin/table"},
+		why: "answering a request needs the request and its rules, not the state of the installation",
+	},
+	{
+		packages: "config", forbidden: []string{"*"}, except: []string{"std"},
+		why: "it holds files",
+	},
+	{
 		packages: "test/postgrestest", forbidden: []string{"api", "controllers", "proxy", "recording", "local"},
 		why: "the real server of the tests must not depend on what is tested",
 	},

@@ -1,5 +1,5 @@
-// Command kubectl-tidewaiter is Tidewaiter's plugin for kubectl, and runs by itself just as well: `kubectl tidewaiter local`,
-// `explain`, `replay`. See docs/local.md.
+// Command kubectl-tidewaiter is Tidewaiter's plugin for kubectl, and runs by itself just as well: `kubectl tidewaiter requests`,
+// `approve`, `status`, `doctor`, and without a cluster `local`, `explain`, `replay`. See docs/kubectl.md and docs/local.md.
 //
 // It is wiring: flags become options of packages that do the work, and their results become lines and exit codes.
 package main

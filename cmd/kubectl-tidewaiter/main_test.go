@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/tidewaiter/tidewaiter/test/kubetest"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
@@ -20,7 +23,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main()
 	}
-	postgrestest.Main(m)
+	code := m.Run()
+	if err := errors.Join(postgrestest.StopShared(), kubetest.StopShared()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
 
 // run runs a command line in this process.
@@ -50,6 +58,8 @@ func golden(t *testing.T, name, got string) {
 func TestHelpIsAsInItsGoldenFileAndHasExamples(t *testing.T) {
 	for name, args := range map[string][]string{
 		"root": {"--help"}, "local": {"local", "--help"}, "explain": {"explain", "--help"}, "replay": {"replay", "--help"}, "version": {"version", "--help"},
+		"requests": {"requests", "--help"}, "approve": {"approve", "--help"}, "deny": {"deny", "--help"}, "revoke": {"revoke", "--help"}, "request": {"request", "--help"},
+		"sessions": {"sessions", "--help"}, "status": {"status", "--help"}, "doctor": {"doctor", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, _ := run(args...)

@@ -14,11 +14,13 @@ owner before it is sent, sensitive values are masked by where they come from, an
 		Example: `  # run psql by the policy in manifests/, without a cluster
   kubectl tidewaiter local -f manifests/ -- psql
 
-  # what would happen to a statement, and which rule says so
-  kubectl tidewaiter explain -f manifests/ "select name, ssn from customers"
+  # who waits for an approval, and answer
+  kubectl tidewaiter requests -A -w
+  kubectl tidewaiter approve -n data reporting-7k2p4
 
-  # read a session that was recorded
-  kubectl tidewaiter replay ~/.local/state/tidewaiter/2026-11-22t14-17-01.480-5c2e91aa.twr`,
+  # is this workload protected, and is the installation well
+  kubectl tidewaiter status -n shop deployment/report
+  kubectl tidewaiter doctor`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl tidewaiter"},
 		SilenceErrors: true, // execute reports them
 		SilenceUsage:  true,
@@ -30,6 +32,24 @@ owner before it is sent, sensitive values are masked by where they come from, an
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.AddCommand(newLocal(s), newExplain(s), newReplay(s), newVersion(s))
+	root.AddGroup(&cobra.Group{ID: people, Title: "Approvals:"}, &cobra.Group{ID: looking, Title: "What is there, and how it is:"}, &cobra.Group{ID: here, Title: "On this machine, without a cluster:"})
+	grouped(root, people, newRequests(s), newApprove(s), newDeny(s), newRevoke(s), newRequest(s))
+	grouped(root, looking, newSessions(s), newStatus(s), newDoctor(s))
+	grouped(root, here, newLocal(s), newExplain(s), newReplay(s))
+	root.AddCommand(newVersion(s))
 	return root
+}
+
+// Groups of commands in the help.
+const (
+	people  = "people"
+	looking = "looking"
+	here    = "here"
+)
+
+func grouped(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+	}
+	root.AddCommand(commands...)
 }
