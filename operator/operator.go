@@ -19,6 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/census"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/datasource"
+	"github.com/tidewaiter/tidewaiter/controllers/notify"
 	"github.com/tidewaiter/tidewaiter/controllers/phase"
 	"github.com/tidewaiter/tidewaiter/controllers/trust"
 )
@@ -96,5 +97,23 @@ func addControllers(ctx context.Context, mgr manager.Manager, o *Options, keeper
 		accesspolicy.SetUp(mgr, clients),
 		accessrequest.SetUp(mgr, clients, o.RequestsKept),
 		trust.SetUp(mgr, keeper.TrustBundle, rotated),
+		addNotifier(mgr, o),
 	)
+}
+
+// addNotifier adds, on the leader, who tells people of AccessRequests. A file that cannot be used ends the operator: an
+// approver who is not asked would look like one who does not answer.
+func addNotifier(mgr manager.Manager, o *Options) error {
+	if o.Notify == "" {
+		return nil
+	}
+	sinks, err := notify.Load(o.Notify)
+	if err != nil {
+		return fmt.Errorf("--notify: %w", err)
+	}
+	n, err := notify.New(notify.Options{Config: sinks, Cache: mgr.GetCache(), Registerer: o.Registerer, Log: o.Log.WithName("notify")})
+	if err != nil {
+		return fmt.Errorf("--notify: %w", err)
+	}
+	return mgr.Add(n)
 }

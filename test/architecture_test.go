@@ -185,6 +185,10 @@ var rules = []rule{
 		why: "who copies certificates must not reach keys",
 	},
 	{
+		packages: "controllers/notify", forbidden: []string{"controllers", "authority", "injection"}, except: []string{"controllers/notify"},
+		why: "who tells of requests only reads them: neither secrets nor decisions are its business",
+	},
+	{
 		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "recording", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc"},
 		except: []string{"controllers/recordings"},
 		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
