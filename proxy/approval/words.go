@@ -25,12 +25,6 @@ func nameIn(dataSource, name string) string {
 	return namespace + "/" + name
 }
 
-// ApproveHint says how an approver answers a request, "namespace/name".
-func ApproveHint(request string) string {
-	namespace, name, _ := strings.Cut(request, "/")
-	return fmt.Sprintf("An approver runs: kubectl tidewaiter approve -n %s %s", namespace, name)
-}
-
 func plain(what string) string { return strings.TrimPrefix(what, "tidewaiter: ") }
 
 // words is what a client is told of an outcome; nil of an approval.
@@ -56,7 +50,7 @@ func (b *Broker) words(h *hold, a access.Answered) error {
 		if a.Request == "" {
 			d.Detail = "It is not known yet as what: it waits for its turn, or for the operator of Tidewaiter. Nothing was sent to the server. Send the same statement again."
 		} else {
-			d.Hint = ApproveHint(a.Request)
+			d.Hint = access.ApproveHint(a.Request)
 		}
 	default:
 		d.What += ", and nobody could be asked" + of

@@ -91,7 +91,6 @@ func (s *Session) hold(op *access.Operation, x *Exchange) (*Exchange, *Hold, err
 	if len(rules) == 0 {
 		return nil, nil, s.refused(x, DenialFor(op, x.decision))
 	}
-	s.held.Add(1)
 	return nil, &Hold{s: s, x: x, op: op, rules: rules}, nil
 }
 
@@ -113,6 +112,9 @@ func (h *Hold) Granted() *Exchange {
 // *access.Denial that has been recorded: it does not run. Otherwise Again decides.
 // Where the context ends with an *access.Denial as its cause, that is the answer.
 func (h *Hold) Wait(ctx context.Context) error {
+	if h.rounds == 0 {
+		h.s.held.Add(1)
+	}
 	if err := h.s.people(ctx, h.x, h.question()); err != nil {
 		return h.s.refused(h.x, access.AsDenial(err))
 	}

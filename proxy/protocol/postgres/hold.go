@@ -164,11 +164,10 @@ func (r *relay) notice(n access.Notice) {
 	if n.Refused {
 		return // its error says so
 	}
-	namespace, name, _ := strings.Cut(n.Request, "/")
 	e := &wire.Error{
 		Severity: "NOTICE", Code: "00000",
 		Message: fmt.Sprintf("tidewaiter: held for approval as %s (rule %s, until %s)", n.Request, n.Rules[0].Rule, n.Until.UTC().Format("15:04:05 UTC")),
-		Hint:    fmt.Sprintf("An approver runs: kubectl tidewaiter approve -n %s %s", namespace, name),
+		Hint:    access.ApproveHint(n.Request),
 	}
 	r.mu.Lock()
 	r.core.Notice(e)
