@@ -49,6 +49,8 @@ type Operation struct {
 	// Touches is such a number for the operation as a whole where it uses tagged
 	// data in any way, else 0: if it fails, that has told something too.
 	Touches uint64 `json:"-"`
+	// Exceeded is the limit that its result has reached, where that is what a person is asked about; nil before it runs.
+	Exceeded *Exceeded `json:"-"`
 	// ID is equal for operations whose Statements are equal in this
 	// process, so that decisions can be cached; 0 means "do not cache".
 	ID uint64 `json:"-"`

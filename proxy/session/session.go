@@ -83,6 +83,9 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 		s.p.Observer.Decided(s.p.DataSource, op, d)
 	}
 	x := &Exchange{s: s, decision: d, started: start, live: true, touches: op.Touches}
+	if d.Limits.OnExceed == access.RequireApproval && s.p.Approver != nil {
+		x.op = op
+	}
 	if err := s.intend(x, op); err != nil {
 		return nil, s.refused(x, recorderDown(err))
 	}
