@@ -26,6 +26,7 @@ type upstreamKey struct {
 	pid    uint32
 	ours   []byte // what the client holds
 	secret []byte // what the server wants
+	pauses pauses // of the session that it cancels in
 }
 
 func (k *cancelKeys) add(pid uint32, ours, secret []byte) *upstreamKey {
@@ -84,6 +85,7 @@ func (c *cancelConversation) Cancel(ctx context.Context, dial func(context.Conte
 	if u == nil {
 		return nil
 	}
+	defer u.pauses.cancel() // behind the server: a result that stands still here has to go on, for its error to come through
 	up, err := dial(ctx)
 	if err != nil {
 		return err

@@ -93,6 +93,7 @@ type config struct {
 	database string               // of server
 	dialer   func(session.Dialer) session.Dialer
 	recorder session.Recorder // nil: in memory
+	pipeline func(*session.Pipeline)
 }
 
 // through puts the test's own dialer in front of the real one.
@@ -145,6 +146,9 @@ func start(t *testing.T, c config) *proxy {
 	pipe := &session.Pipeline{
 		DataSource: "data/shop", Protocol: p.engine, Dialer: c.through(up), Decider: c.decider, Recorder: c.recorder, Budgets: &session.Budgets{},
 		Identifier: identity.Fixed{Identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}},
+	}
+	if c.pipeline != nil {
+		c.pipeline(pipe)
 	}
 	p.serve(t, pipe)
 	return p
