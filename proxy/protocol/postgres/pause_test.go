@@ -204,14 +204,14 @@ func TestACancelEndsAResultThatStandsStill(t *testing.T) {
 	proxy := start(t, asking(access.Limits{RowsPerStatement: 10}, p, nil, wideSQL))
 	for size, from := range map[string]string{
 		// The first hangs in a write that nobody takes; the second has sent all, and a cancel comes too late for it.
-		"the server has more to send": "generate_series(1, 100000000) id", "the server has sent everything": "generate_series(1, 20) id",
+		"the server has more to send": "100000000", "the server has sent everything": "20",
 	} {
 		t.Run(size, func(t *testing.T) {
 			conn := proxy.connect(t)
 			for range 3 {
 				done := make(chan error, 1)
 				go func() {
-					_, err := conn.ExecParams(context.Background(), "select id, 'tsunami' from "+from, nil, nil, nil, nil).Close()
+					_, err := conn.ExecParams(context.Background(), "select generate_series(1, "+from+"), 'tsunami'", nil, nil, nil, nil).Close()
 					done <- err
 				}()
 				<-p.asked
@@ -256,7 +256,7 @@ func TestAClientThatGoesAwayEndsWhatStandsStill(t *testing.T) {
 	for _, how := range []string{"close", "terminate"} {
 		t.Run(how, func(t *testing.T) {
 			conn := proxy.raw(t)
-			send(t, conn, framed('Q', "select id, 'tornado' from generate_series(1, 100000000) id\x00"))
+			send(t, conn, framed('Q', "select generate_series(1, 100000000), 'tornado'\x00"))
 			<-p.asked
 			if how == "terminate" {
 				send(t, conn, framed('X', ""))
