@@ -1,6 +1,7 @@
 package datasource
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -14,13 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/upstream"
 )
 
-// Parts are what a data source is put together with. All are required.
+// Parts are what a data source is put together with. All but Lender are required.
 type Parts struct {
 	Gate       *Gate
 	Identifier session.Identifier
 	Observer   session.Observer
 	// Recorder returns where sessions are recorded, with a durability.
 	Recorder func(record.Durability) (session.Recorder, error)
+	// Lender lends parts of hourly budgets that are shared; nil: they are counted here alone.
+	Lender session.Lender
 }
 
 // Source is a data source that connections can be served by. It is safe for concurrent use.
@@ -47,6 +50,9 @@ func New(c Config, p Parts) (*Source, error) {
 		return nil, errors.New("datasource: a part is missing")
 	}
 	s := &Source{parts: p, config: c}
+	if p.Lender != nil {
+		s.budgets.Lend(p.Lender)
+	}
 	var err error
 	s.current, err = s.build(c)
 	return s, err
@@ -131,6 +137,9 @@ func (s *Source) Change(next Config) (retire func(), err error) {
 	s.current = replaced
 	return old.speaker.Close, nil
 }
+
+// Return gives back what is left of shared budgets, for when no session is left.
+func (s *Source) Return(ctx context.Context) { s.budgets.Return(ctx) }
 
 // Close ends what the data source itself holds open. Sessions are not touched.
 func (s *Source) Close() {

@@ -32,9 +32,8 @@ type Loan struct {
 // Lent is a part of a budget. It replaces the lease before.
 type Lent struct {
 	Granted int64
-	For     time.Duration // how long it may be used
+	For     time.Duration // how long it may be used, from when it was asked for
 	Retry   time.Duration // with Granted 0: when there may be more
-	Limit   int64         // what the budget holds in an hour, for the text of errors
 }
 
 const (
@@ -62,8 +61,7 @@ type lease struct {
 	over     int64     // used beyond leases, and not reported yet
 	debt     int64     // used without a lease, and still to be paid for: probes that failed
 	retryAt  time.Time // nothing is to be had before
-	limit    int64
-	failure  error // of the last request, and when that was
+	failure  error     // of the last request, and when that was
 	failedAt time.Time
 	asking   chan struct{} // closed when the answer is there; nil: nobody asks
 	timer    *time.Timer   // gives back what is left
@@ -171,6 +169,39 @@ func (b *Budgets) later(l *lease, after time.Duration) {
 	})
 }
 
+// probeLease is the lease of a subject's probes; nil: no place.
+func (b *Budgets) probeLease(s *Session, bound access.Bound) *lease {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lease(s.p, leaseKey{s.identity.Subject(), bound.Policy, ruleProbes, access.LimitProbesPerHour})
+}
+
+// owe notes what was used before anybody could be asked. It is to be paid for before anything else.
+func (b *Budgets) owe(l *lease, n int64) {
+	if l == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.debt += n
+}
+
+// pay draws n and all that is owed, borrowing what that takes. The errors are those of borrow.
+func (b *Budgets) pay(ctx context.Context, l *lease, n int64) error {
+	for {
+		b.mu.Lock()
+		if due := n + l.debt; due == 0 || l.covers(l.now(), due) {
+			l.left, l.debt = l.left-due, 0
+			b.mu.Unlock()
+			return nil
+		}
+		b.mu.Unlock()
+		if err := b.borrow(ctx, l, n); err != nil {
+			return err
+		}
+	}
+}
+
 // borrow waits until the lease covers want and all that is owed. It returns errSpent where there is nothing left, and the
 // lender's error where it cannot be asked.
 func (b *Budgets) borrow(ctx context.Context, l *lease, want int64) error {
@@ -212,7 +243,7 @@ func (b *Budgets) ask(l *lease, want int64) (done chan struct{}) {
 		DataSource: l.dataSource, Policy: l.key.policy, Rule: l.key.rule, Budget: l.key.budget,
 		Want: want, Unused: l.left, Over: l.over,
 	}
-	until := l.until
+	until, asked := l.until, l.now()
 	l.left, l.over = 0, 0
 	done, lender := make(chan struct{}), b.lender
 	l.asking = done
@@ -226,7 +257,7 @@ func (b *Budgets) ask(l *lease, want int64) (done chan struct{}) {
 		if err != nil {
 			b.failed(l, loan, until, err)
 		} else {
-			b.granted(l, want, lent)
+			b.granted(l, want, asked, lent)
 		}
 		l.asking = nil
 		close(done)
@@ -246,10 +277,11 @@ func (b *Budgets) failed(l *lease, loan Loan, until time.Time, err error) {
 	}
 }
 
-func (b *Budgets) granted(l *lease, want int64, lent Lent) {
+// granted takes what was lent. It may be used for a time from when it was asked for, which was before it was lent. b.mu is
+// held.
+func (b *Budgets) granted(l *lease, want int64, asked time.Time, lent Lent) {
 	now := l.now()
-	l.limit = lent.Limit
-	l.left, l.until = max(lent.Granted, 0), now.Add(max(lent.For, 0))
+	l.left, l.until = max(lent.Granted, 0), asked.Add(max(lent.For, 0))
 	if l.left < want || l.left > 0 && lent.For <= 0 {
 		l.retryAt = now.Add(min(max(lent.Retry, minRetry), maxRetry))
 	}

@@ -77,7 +77,7 @@ func (s *Session) Begin(ctx context.Context, op *access.Operation) (*Exchange, e
 		d = access.Decision{Reason: "the policy could not be evaluated"}
 	}
 	if d.Effect != access.Deny {
-		d = s.probe(op, d)
+		d = s.probe(ctx, op, d)
 	}
 	if s.p.Observer != nil {
 		s.p.Observer.Decided(s.p.DataSource, op, d)

@@ -289,11 +289,11 @@ func (l *lender) Borrow(_ context.Context, loan session.Loan) (session.Lent, err
 	l.left += loan.Unused - loan.Over
 	n := min(max(loan.Want, l.part), l.left)
 	if n < loan.Want || loan.Want == 0 {
-		return session.Lent{Retry: time.Minute, Limit: 1000}, nil
+		return session.Lent{Retry: time.Minute}, nil
 	}
 	l.left -= n
 	l.lent += n
-	return session.Lent{Granted: n, For: time.Minute, Limit: 1000}, nil
+	return session.Lent{Granted: n, For: time.Minute}, nil
 }
 
 func TestSessionsShareWhatIsLentToTheLastRow(t *testing.T) {
