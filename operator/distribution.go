@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/budget"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/distribute"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
@@ -24,11 +25,12 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 		Client: mgr.GetClient(), Replica: o.Replica, Log: o.Log.WithName("sessions"), Registerer: o.Registerer,
 		Events: mgr.GetEventRecorder(session.FieldOwner),
 	})
+	budgets := budget.New(budget.Options{ConfigMaps: clientset.CoreV1().ConfigMaps(o.Namespace), Log: o.Log.WithName("budgets")})
 	options := distribute.Options{
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,
 		Sessions: writer, Injection: settings(o), Listen: o.Sidecars,
 		Names: append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
-		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
+		Lease: o.SidecarLease, Budgets: budgets, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
 	if o.Recordings != "" {
 		kept, err := recordings.Open(o.Recordings, recordings.Limits{
@@ -45,7 +47,7 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 	}
 	reaper := session.NewReaper(session.ReaperOptions{Client: mgr.GetClient(), Alive: alive(mgr.GetClient(), o), Log: o.Log.WithName("reaper")})
 	return errors.Join(
-		mgr.Add(writer), mgr.Add(server), mgr.Add(reaper),
+		mgr.Add(writer), mgr.Add(server), mgr.Add(reaper), mgr.Add(budgets),
 		mgr.AddReadyzCheck("distribution", server.Ready),
 	)
 }

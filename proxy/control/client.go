@@ -78,6 +78,7 @@ type Client struct {
 	changed  chan struct{} // see Changed
 	renewed  chan struct{} // the lease is another
 	uplink   uplink
+	budgets  budgets
 
 	fleet  sync.Mutex // one call of Fleet at a time
 	leased bool       // what Fleet was told; under fleet

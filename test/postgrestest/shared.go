@@ -40,13 +40,19 @@ func Shared(t testing.TB) *Server {
 // Main is for a package's TestMain: it runs the tests, stops the shared server if one was started, and exits.
 func Main(m *testing.M) {
 	code := m.Run()
-	if server := started.Load(); server != nil {
-		if err := server.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
+	if err := StopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// StopShared stops the shared server if one was started, for a TestMain that has more to do than [Main].
+func StopShared() error {
+	if server := started.Load(); server != nil {
+		return server.Stop()
+	}
+	return nil
 }
 
 // NewDatabase makes a database for one test on a server, runs SQL text in it ("" for none), and drops it after the test. It
