@@ -47,7 +47,7 @@ func New(now func() time.Time) *Broker {
 	if now == nil {
 		now = time.Now
 	}
-	return &Broker{now: now, hint: ApproveHint, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
+	return &Broker{now: now, hint: access.ApproveHint, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
 }
 
 // HintBy makes the broker say in another way how somebody answers; it is called before

@@ -25,12 +25,6 @@ func nameIn(dataSource, name string) string {
 	return namespace + "/" + name
 }
 
-// ApproveHint says how an approver answers a request, "namespace/name".
-func ApproveHint(request string) string {
-	namespace, name, _ := strings.Cut(request, "/")
-	return fmt.Sprintf("An approver runs: kubectl tidewaiter approve -n %s %s", namespace, name)
-}
-
 func plain(what string) string { return strings.TrimPrefix(what, "tidewaiter: ") }
 
 // words is what a client is told of an outcome; nil of an approval.

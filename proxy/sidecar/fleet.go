@@ -35,6 +35,7 @@ type fleet struct {
 	broker   *approval.Broker
 	observer session.Observer
 	keep     func(ctx context.Context, dataSource string, acquired []protocol.Acquired) error
+	lender   session.Lender
 	begun    func() // called once, at the first lease; may be nil
 
 	mu     sync.Mutex
@@ -114,7 +115,7 @@ func (f *fleet) add(p control.Part) error {
 	s := &served{port: p.Port, bundle: sha256.Sum256(p.Bundle)}
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
-		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker,
+		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker, Lender: f.lender,
 		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
@@ -300,11 +301,13 @@ func (f *fleet) missing(wanted []string) error {
 	return nil
 }
 
-// close ends what the data sources themselves hold open.
-func (f *fleet) close() {
+// close ends what the data sources themselves hold open, and gives back what is left of shared budgets: the pods that go on
+// can use it.
+func (f *fleet) close(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.ships {
+		s.source.Return(ctx)
 		s.source.Close()
 	}
 }

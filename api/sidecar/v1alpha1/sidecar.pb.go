@@ -2793,7 +2793,9 @@ type BudgetRequest struct {
 	// unused is what it gives back of earlier leases.
 	Unused int64 `protobuf:"varint,5,opt,name=unused,proto3" json:"unused,omitempty"`
 	// sequence grows with every request of the process; an answer carries it.
-	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// overdrawn is what was used beyond all leases since the last request, because a person had approved that.
+	Overdrawn     int64 `protobuf:"varint,7,opt,name=overdrawn,proto3" json:"overdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2870,11 +2872,19 @@ func (x *BudgetRequest) GetSequence() uint64 {
 	return 0
 }
 
+func (x *BudgetRequest) GetOverdrawn() int64 {
+	if x != nil {
+		return x.Overdrawn
+	}
+	return 0
+}
+
 // BudgetAnswer lends a part of a budget.
 type BudgetAnswer struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// granted may be used within seconds; 0: nothing is left, and more is at the earliest in retry_seconds.
+	// granted may be used within seconds from when the request was made; it replaces the lease before. 0: nothing is left, and
+	// more is at the earliest in retry_seconds.
 	Granted      int64  `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
 	Seconds      uint32 `protobuf:"varint,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	RetrySeconds uint32 `protobuf:"varint,4,opt,name=retry_seconds,json=retrySeconds,proto3" json:"retry_seconds,omitempty"`
@@ -3172,7 +3182,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\"@\n" +
 	"\bTagsKept\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
-	"\arefused\x18\x02 \x01(\tR\arefused\"\xd0\x01\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\"\xee\x01\n" +
 	"\rBudgetRequest\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12>\n" +
@@ -3180,7 +3190,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x06budget\x18\x03 \x01(\tR\x06budget\x12\x12\n" +
 	"\x04want\x18\x04 \x01(\x03R\x04want\x12\x16\n" +
 	"\x06unused\x18\x05 \x01(\x03R\x06unused\x12\x1a\n" +
-	"\bsequence\x18\x06 \x01(\x04R\bsequence\"\xad\x01\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\x12\x1c\n" +
+	"\toverdrawn\x18\a \x01(\x03R\toverdrawn\"\xad\x01\n" +
 	"\fBudgetAnswer\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x03R\agranted\x12\x18\n" +
