@@ -96,6 +96,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 		return 0
 	})
 	s.metrics.Gauge("snapshot_revision", "Revision of the snapshot in force.", func() float64 { return float64(s.client.Revision()) })
+	s.metrics.Gauge("slow_drips", "Data sources whose protected data is read on and on, near the limit of its hour.", func() float64 { return float64(s.fleet.dripping()) })
 	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
 	return s, nil
 }
