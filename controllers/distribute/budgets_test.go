@@ -1,10 +1,18 @@
 package distribute
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
@@ -79,6 +87,48 @@ func TestPodsOfAWorkloadShareABudgetThatThePolicySets(t *testing.T) {
 		if a := one.borrow(r); a.GetGranted() != 0 || a.GetRetrySeconds() == 0 || a.GetLimit() != 0 {
 			t.Errorf("%s: %v", what, a)
 		}
+	}
+}
+
+// told is a recorder of events that says what they are about.
+type told struct{ events chan string }
+
+// Eventf keeps an event.
+func (r told) Eventf(about, _ runtime.Object, kind, reason, action, note string, args ...any) {
+	o, _ := about.(client.Object)
+	r.events <- fmt.Sprintf("%s %s/%s %s %s %s", about.GetObjectKind().GroupVersionKind().Kind, o.GetNamespace(), o.GetName(), kind, reason, fmt.Sprintf(note, args...))
+}
+
+func TestASlowDripShowsInTheSessionAndAsAnEventOnThePod(t *testing.T) {
+	told := told{make(chan string, 8)}
+	s := start(t, func(_ *Options, o *session.Options) { o.Refresh, o.Events = time.Hour, told }).shop(t)
+	c := s.connect(t, s.pod(t, "report", "orders"))
+	c.snapshot(true)
+	eventually(t, "the Session", func() bool { return s.session(t, "report", "orders").Status.Revision > 0 })
+	since := time.Now().Add(-time.Minute)
+	report := &sidecarv1alpha1.Report{DataSource: s.data + "/orders", Statements: 3, SlowDripSince: timestamppb.New(since)}
+	c.report(report)
+	condition := func() *metav1.Condition {
+		return meta.FindStatusCondition(s.session(t, "report", "orders").Status.Conditions, v1alpha1.ConditionSlowDrip)
+	}
+	eventually(t, "the condition", func() bool { return condition() != nil })
+	if got := condition(); got.Status != metav1.ConditionTrue || got.Reason != v1alpha1.ReasonSustainedReading || got.LastTransitionTime.Unix() != since.Unix() {
+		t.Errorf("condition %+v", got)
+	}
+	select {
+	case got := <-told.events:
+		if !strings.Contains(got, "Warning SustainedReading DataSource "+s.data+"/orders") || !strings.HasPrefix(got, "Pod "+s.work+"/report ") {
+			t.Errorf("event %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no event")
+	}
+	time.Sleep(reportInterval)
+	report.Statements, report.SlowDripSince = 4, nil
+	c.report(report)
+	eventually(t, "the condition to go", func() bool { return condition() == nil })
+	if len(told.events) > 0 {
+		t.Errorf("told again: %q", <-told.events)
 	}
 }
 

@@ -92,7 +92,9 @@ func (c *Client) Borrow(ctx context.Context, l session.Loan) (session.Lent, erro
 	}
 	select {
 	case a := <-asked.answer:
-		return session.Lent{Granted: max(a.GetGranted(), 0), For: seconds(a.GetSeconds()), Retry: seconds(a.GetRetrySeconds())}, nil
+		return session.Lent{
+			Granted: max(a.GetGranted(), 0), For: seconds(a.GetSeconds()), Retry: seconds(a.GetRetrySeconds()), Left: a.GetLeft(), Limit: a.GetLimit(),
+		}, nil
 	case <-asked.stream.Done():
 		return session.Lent{}, errUnanswered
 	case <-ctx.Done():

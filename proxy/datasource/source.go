@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
@@ -141,6 +142,9 @@ func (s *Source) Change(next Config) (retire func(), err error) {
 	s.current = replaced
 	return old.speaker.Close, nil
 }
+
+// SlowDrip returns since when protected data is read slowly and on and on; zero: it is not. See session.Budgets.SlowDrip.
+func (s *Source) SlowDrip(now time.Time) time.Time { return s.budgets.SlowDrip(now) }
 
 // Return gives back what is left of shared budgets, for when no session is left.
 func (s *Source) Return(ctx context.Context) { s.budgets.Return(ctx) }

@@ -33,6 +33,7 @@ type Budgets struct {
 	leases map[leaseKey]*lease
 
 	probes hours
+	drip   drip
 }
 
 // window is one local budget. Everything about it is guarded by Budgets.mu.
@@ -51,6 +52,7 @@ type hourly struct {
 	key    string
 	window *window
 	lease  [2]*lease // of rows, of bytes
+	sipped int64     // see sip
 }
 
 // Spend accounts for rows and bytes under key if both hourly bounds (0: none)

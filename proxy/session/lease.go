@@ -34,6 +34,8 @@ type Lent struct {
 	Granted int64
 	For     time.Duration // how long it may be used, from when it was asked for
 	Retry   time.Duration // with Granted 0: when there may be more
+	// Left is what the budget has after this, of Limit in an hour.
+	Left, Limit int64
 }
 
 const (
@@ -57,6 +59,8 @@ type lease struct {
 	now        func() time.Time
 
 	left     int64
+	pool     int64 // what the budget itself has left, of limit, as it was last told
+	limit    int64
 	until    time.Time
 	over     int64     // used beyond leases, and not reported yet
 	debt     int64     // used without a lease, and still to be paid for: probes that failed
@@ -281,6 +285,7 @@ func (b *Budgets) failed(l *lease, loan Loan, until time.Time, err error) {
 // held.
 func (b *Budgets) granted(l *lease, want int64, asked time.Time, lent Lent) {
 	now := l.now()
+	l.pool, l.limit = lent.Left, lent.Limit
 	l.left, l.until = max(lent.Granted, 0), asked.Add(max(lent.For, 0))
 	if l.left < want || l.left > 0 && lent.For <= 0 {
 		l.retryAt = now.Add(min(max(lent.Retry, minRetry), maxRetry))

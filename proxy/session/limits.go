@@ -80,6 +80,7 @@ func (x *Exchange) withinLimits(l *access.Limits, rows, bytes int64) error {
 		case SpentBytes:
 			return x.reached(l, pause{&bounds[bytesPerHour], x.hour.lease[1], bytes})
 		}
+		x.sip(l)
 	}
 	return nil
 }

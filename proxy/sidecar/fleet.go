@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -280,7 +281,22 @@ func (f *fleet) report(name string, s *served) *sidecarv1alpha1.Report {
 	if !t.Last.IsZero() {
 		r.LastActivity = timestamppb.New(t.Last)
 	}
+	if since := s.source.SlowDrip(time.Now()); !since.IsZero() {
+		r.SlowDripSince = timestamppb.New(since)
+	}
 	return r
+}
+
+// dripping is how many data sources are read slowly and on and on.
+func (f *fleet) dripping() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.ships {
+		if !s.source.SlowDrip(time.Now()).IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 func count(n int64) uint64 { return uint64(max(n, 0)) }

@@ -102,6 +102,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 	})
 	s.metrics.Gauge("snapshot_revision", "Revision of the snapshot in force.", func() float64 { return float64(s.client.Revision()) })
 	s.metrics.Gauge("held_statements", "Statements that wait for approval.", func() float64 { return float64(broker.Held()) })
+	s.metrics.Gauge("slow_drips", "Data sources whose protected data is read on and on, near the limit of its hour.", func() float64 { return float64(s.fleet.dripping()) })
 	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
 	return s, nil
 }

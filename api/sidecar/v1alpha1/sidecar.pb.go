@@ -1534,7 +1534,10 @@ type Report struct {
 	LastRecording string `protobuf:"bytes,12,opt,name=last_recording,json=lastRecording,proto3" json:"last_recording,omitempty"`
 	ChainHead     string `protobuf:"bytes,13,opt,name=chain_head,json=chainHead,proto3" json:"chain_head,omitempty"`
 	// alarms are results dropped because the server attested a classified column that the statement did not show.
-	Alarms        uint64 `protobuf:"varint,14,opt,name=alarms,proto3" json:"alarms,omitempty"`
+	Alarms uint64 `protobuf:"varint,14,opt,name=alarms,proto3" json:"alarms,omitempty"`
+	// slow_drip_since is since when tagged columns are read near the limit of their hour, in at least half of the minutes of an
+	// hour; unset: they are not.
+	SlowDripSince *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=slow_drip_since,json=slowDripSince,proto3" json:"slow_drip_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1665,6 +1668,13 @@ func (x *Report) GetAlarms() uint64 {
 		return x.Alarms
 	}
 	return 0
+}
+
+func (x *Report) GetSlowDripSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SlowDripSince
+	}
+	return nil
 }
 
 // RecordingChunk is a part of a recording file.
@@ -3075,7 +3085,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
 	"dataSource\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xb9\x03\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xfd\x03\n" +
 	"\x06Report\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12\x1a\n" +
@@ -3095,7 +3105,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x0elast_recording\x18\f \x01(\tR\rlastRecording\x12\x1d\n" +
 	"\n" +
 	"chain_head\x18\r \x01(\tR\tchainHead\x12\x16\n" +
-	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\"\xa1\x01\n" +
+	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\x12B\n" +
+	"\x0fslow_drip_since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\rslowDripSince\"\xa1\x01\n" +
 	"\x0eRecordingChunk\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
@@ -3301,23 +3312,24 @@ var file_v1alpha1_sidecar_proto_depIdxs = []int32{
 	0,  // 28: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
 	36, // 29: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
 	37, // 30: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
-	22, // 31: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	23, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
-	24, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
-	37, // 34: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 35: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
-	27, // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
-	22, // 37: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	28, // 38: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
-	32, // 39: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
-	22, // 40: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	2,  // 41: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
-	3,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
-	42, // [42:43] is the sub-list for method output_type
-	41, // [41:42] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	37, // 31: tidewaiter.sidecar.v1alpha1.Report.slow_drip_since:type_name -> google.protobuf.Timestamp
+	22, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	23, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
+	24, // 34: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
+	37, // 35: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	27, // 37: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
+	22, // 38: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	28, // 39: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
+	32, // 40: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	22, // 41: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	2,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
+	3,  // 43: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
+	43, // [43:44] is the sub-list for method output_type
+	42, // [42:43] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_v1alpha1_sidecar_proto_init() }
