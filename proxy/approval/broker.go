@@ -21,7 +21,7 @@ const (
 	// maxPerSession bounds the requests of one connection that does not wait for them.
 	maxPerSession = 10
 	// grace is how long the operator's word that nobody has answered in time may take.
-	grace = time.Second
+	grace = 2 * time.Second
 	// nameWait is how long a client that does not wait is kept for the request's name.
 	nameWait = 5 * time.Second
 )

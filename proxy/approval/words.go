@@ -60,7 +60,8 @@ func (b *Broker) words(h *hold, a access.Answered) error {
 		d.What += ", and nobody could be asked" + of
 	}
 	if h.request.GetExceeded() != nil {
-		d.Detail = strings.TrimSuffix(d.Detail, "Nothing was sent to the server.")
+		d.Detail = strings.TrimSuffix(d.Detail, "Nothing was sent to the server.") +
+			fmt.Sprintf("After %d rows, which have gone to the client, the result was stopped.", h.request.GetExceeded().GetRows())
 	}
 	return d
 }
