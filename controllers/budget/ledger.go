@@ -39,8 +39,10 @@ func (k Key) name() string {
 }
 
 const (
-	// Label marks the ledger's ConfigMaps; its value is Labeled.
-	Label, Labeled = "tidewaiter.dev/ledger", "budget"
+	// Label marks the ledger's ConfigMaps.
+	Label = "tidewaiter.dev/ledger"
+	// Labeled is the value of Label.
+	Labeled = "budget"
 	// subjectLabel has the subject's namespace.
 	subjectLabel = "tidewaiter.dev/subject-namespace"
 	stateKey     = "state"

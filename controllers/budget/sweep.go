@@ -67,10 +67,10 @@ func (l *Ledger) Sweep(ctx context.Context) error {
 // remove deletes a budget of which nothing counts, unless it has been used meanwhile. One that cannot be read stays: it lends
 // nothing, and somebody has to look at it.
 func (l *Ledger) remove(ctx context.Context, cm *corev1.ConfigMap) (gone bool, err error) {
-	s, err := parse(cm.Data[stateKey])
-	if err != nil {
+	s, unread := parse(cm.Data[stateKey])
+	if unread != nil {
 		l.o.Log.Info("a budget cannot be read, and lends nothing: delete its ConfigMap to begin anew", "name", cm.Name)
-		return false, nil
+		return false, nil //nolint:nilerr // it is told, and the sweep goes on
 	}
 	if s.forget(l.o.Now().Unix() / 60) {
 		return false, nil

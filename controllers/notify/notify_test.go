@@ -192,7 +192,7 @@ func TestErrorsOfTheFileNameTheFieldAndNotTheSecret(t *testing.T) {
 		"sinks: [{name: a, url: 'http://h/SECRET', format: Slack}]":                                "insecure: true",
 		"sinks: [{name: a, url: 'https://u:SECRET@h/', format: Slack}]":                            "sinks[0].url",
 		"sinks: [{name: a, url: 'https://h/', format: Slack, signingKey: SECRET}]":                 "sinks[0].signingKey",
-		"sinks: [{name: a, url: 'https://h/', format: Slack, colour: SECRET}]":                     "colour",
+		"sinks: [{name: a, url: 'https://h/', format: Slack, tint: SECRET}]":                       "tint",
 		"sinks: [{name: a, url: 'https://h/', format: Slack, events: [Lost]}]":                     "events[0]",
 		"sinks: [{name: a, url: 'https://h/', format: Slack, headers: {Webhook-Id: SECRET}}]":      "Webhook-Id",
 		"sinks: [{name: a, url: 'https://h/', format: Slack, headers: {X: \"SECRET\\r\\nY: z\"}}]": "value of X",

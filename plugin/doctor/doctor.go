@@ -47,9 +47,6 @@ type Doctor struct {
 // install is what brings an installation up to date.
 const install = "kubectl apply --server-side -k config/default, or helm upgrade --install; see docs/install.md"
 
-// labelOurs marks what an installation brings.
-const labelOurs = "app.kubernetes.io/name"
-
 // Examine looks at everything. It fails only where no API server answers.
 func (d *Doctor) Examine(ctx context.Context) (*Report, error) {
 	version, err := d.Cluster.Kube.Discovery().ServerVersion()

@@ -71,7 +71,7 @@ func Pods(ctx context.Context, c *cluster.Cluster, namespace, target string) ([]
 func selectorOf(ctx context.Context, c *cluster.Cluster, kind string, key client.ObjectKey) (*metav1.LabelSelector, error) {
 	var obj client.Object
 	var selector func() *metav1.LabelSelector
-	resource := ""
+	var resource string
 	switch kind {
 	case "deployment", "deployments", "deploy":
 		o := &appsv1.Deployment{}

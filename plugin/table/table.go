@@ -1,4 +1,4 @@
-// Package table is how the plugin's answers look: aligned columns, numbers with separators, times in UTC that say so, colours where
+// Package table is how the plugin's answers look: aligned columns, numbers with separators, times in UTC that say so, colors where
 // there is a terminal, and a table that is drawn again in place while it is watched.
 //
 // It must not know Tidewaiter's kinds, clients or flags.
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Style is a colour of a cell. The zero value is none.
+// Style is a color of a cell. The zero value is none.
 type Style int
 
 // Styles, by what they tell.
@@ -55,7 +55,7 @@ type Column struct {
 type Cell struct {
 	// Text may be anything: it is made one printable line.
 	Text string
-	// Style is its colour.
+	// Style is its color.
 	Style Style
 }
 

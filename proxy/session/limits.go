@@ -102,7 +102,7 @@ func (x *Exchange) Extend(ctx context.Context) error {
 	p := x.paused
 	x.paused = pause{}
 	if p.bound == nil || x.stopped != nil {
-		return nil // Take says what there is to say
+		return nil //nolint:nilerr // Take says what there is to say
 	}
 	if err := x.extend(ctx, p); err != nil {
 		if ctx.Err() != nil {
