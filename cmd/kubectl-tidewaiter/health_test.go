@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -110,8 +111,10 @@ func runs(t *testing.T, s *kubetest.Server) {
 	}
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "tidewaiter-system", Name: "tidewaiter-operator"}}
 	patch(t, c.Status(), d, `{"status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2}}`)
-	patch(t, c, &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "tidewaiter-injector"}},
-		`[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "`+base64CA(s)+`"}]`)
+	for i := range 3 {
+		patch(t, c, &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "tidewaiter-injector"}},
+			fmt.Sprintf(`[{"op": "add", "path": "/webhooks/%d/clientConfig/caBundle", "value": "%s"}]`, i, base64CA(s)))
+	}
 	renewed, holder, seconds := metav1.NewMicroTime(time.Now()), "a", int32(15)
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name}, Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &renewed}}
 	if err := c.Create(t.Context(), lease); err != nil {

@@ -59,6 +59,12 @@ var steps = []step{
 		verified: "one sidecar is concerned, and one has acknowledged the policy",
 	},
 	{
+		title:    "A person decides",
+		about:    "Exports of payouts need approval. The agent's psql waits; whoever has the verb approve on the policy answers with\nstock kubectl.",
+		take:     personDecides,
+		verified: "nothing was sent to the server before the answer; a denial is an ordinary error, with who and why",
+	},
+	{
 		title:    "The owner changes the policy",
 		about:    "Orders are not to be read any more. The agent stays connected.",
 		take:     policyChanges,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/test/clustertest"
 )
@@ -70,6 +71,59 @@ func clusterTells(ctx context.Context, s *stage) {
 	s.settles(ctx, session, "report orders Active")
 	s.run(ctx, "kubectl wait -n data --for=jsonpath='{.status.enforcement.summary}'=1/1 --timeout=60s tap/reporting", "condition met")
 	s.run(ctx, "kubectl describe tap reporting -n data | \\\n  sed -n '/^Status:/,$p' | grep -vE '(Time|Generation|Reason):'", "1/1 sidecars at revision 1", "Type: Enforced", "Summary: 1/1")
+}
+
+const (
+	export   = "copy payouts to stdout;"
+	requests = "kubectl get treq -n data"
+)
+
+// personDecides shows a statement that waits for a person, approved once and denied once.
+func personDecides(ctx context.Context, s *stage) {
+	s.asked(ctx, "Approve", "the weekly report", "NOTICE: tidewaiter: held for approval as data/reporting-", "1200.00")
+	s.run(ctx, requests, "Approved")
+	s.asked(ctx, "Deny", "not on a Sunday", "ERROR: tidewaiter:", "denied by", "not on a Sunday")
+	s.says(count, three)
+}
+
+// asked runs the export in the agent's connection, answers with stock kubectl while it waits, and shows what the agent got.
+func (s *stage) asked(ctx context.Context, verdict, reason string, want ...string) {
+	type answer struct {
+		out  []byte
+		gone bool
+		err  error
+	}
+	got := make(chan answer, 1)
+	var name string
+	s.then(func() error {
+		s.paper.Command("shop=>", export)
+		go func() {
+			var a answer
+			a.out, a.gone, a.err = s.agent.ask(export)
+			got <- a
+		}()
+		_, err := until(ctx, "a request", func(ctx context.Context) error {
+			out, _, err := s.quietly(ctx, "kubectl get treq -n data --field-selector status.state=Pending -o name")
+			if name = strings.TrimPrefix(strings.TrimSpace(string(out)), "accessrequest.tidewaiter.dev/"); err == nil && name == "" {
+				err = errors.New("there is none")
+			}
+			return err
+		})
+		return errors.Join(err, s.remark("it waits"))
+	})
+	if verdict == "Approve" {
+		s.run(ctx, requests, "Pending", "COPY public.payouts TO STDOUT")
+	}
+	s.then(func() error {
+		s.run(ctx, fmt.Sprintf("kubectl create -f - <<EOF\napiVersion: tidewaiter.dev/v1alpha1\nkind: AccessDecision\n"+
+			"metadata: {generateName: %[1]s-, namespace: data}\nspec: {requestRef: {name: %[1]s}, decision: %[2]s, reason: %[3]s}\nEOF", name, verdict, reason), "created")
+		return nil
+	})
+	s.then(func() error {
+		a := <-got
+		s.paper.Note("\n   the agent's psql goes on:")
+		return errors.Join(a.err, lost(a.gone), s.shows(a.out, want...))
+	})
 }
 
 func policyChanges(ctx context.Context, s *stage) {
