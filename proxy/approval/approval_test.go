@@ -375,6 +375,16 @@ func TestAGrantCoversWhatItListsAndEndsByItsOwnClock(t *testing.T) {
 			t.Errorf("%s: it covers something", name)
 		}
 	}
+	more := select1("x") // what was approved is that a result goes on
+	more.Operation.Exceeded = &access.Exceeded{Limit: "rowsPerStatement", Rows: 10}
+	got := begin(t.Context(), b, more)
+	o.answer(receive(t, o.asked), approved, &sidecarv1alpha1.Grant{Name: "r4", Rules: rules[:1], Seconds: 60, Shape: []byte("like x")})
+	if e := receive(t, got); e.err != nil {
+		t.Errorf("to go on: %v", e.err)
+	}
+	if _, ok := b.Granted(select1("x")); ok {
+		t.Error("an approval to go on lets another statement begin")
+	}
 	for i := range maxGrants + 10 {
 		give(&sidecarv1alpha1.Grant{Name: fmt.Sprint("g", i), Rules: rules[:1], Seconds: uint32(1000 + i), Shape: fmt.Append(nil, "like ", i)})
 	}
