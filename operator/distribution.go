@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/acquired"
 	"github.com/tidewaiter/tidewaiter/controllers/approvals"
+	"github.com/tidewaiter/tidewaiter/controllers/budget"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/distribute"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
@@ -34,13 +35,14 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 	if err != nil {
 		return err
 	}
+	budgets := budget.New(budget.Options{ConfigMaps: clientset.CoreV1().ConfigMaps(o.Namespace), Log: o.Log.WithName("budgets")})
 	options := distribute.Options{
 		Cache: mgr.GetCache(), Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: keeper,
 		Sessions: writer, Approvals: desk, Injection: settings(o), Listen: o.Sidecars,
 		Names:      append([]string{service(ServiceForSidecars, o.Namespace)}, o.Names...),
 		Acquired:   &acquired.Keeper{Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Now: time.Now},
-		OneReplica: o.OneReplica,
-		Lease:      o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
+		OneReplica: o.OneReplica, Budgets: budgets,
+		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
 	if o.Recordings != "" {
 		kept, err := recordings.Open(o.Recordings, recordings.Limits{
@@ -57,7 +59,7 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 	}
 	reaper := session.NewReaper(session.ReaperOptions{Client: mgr.GetClient(), Alive: alive(mgr.GetClient(), o), Log: o.Log.WithName("reaper")})
 	return errors.Join(
-		mgr.Add(writer), mgr.Add(desk), mgr.Add(server), mgr.Add(reaper),
+		mgr.Add(writer), mgr.Add(desk), mgr.Add(server), mgr.Add(reaper), mgr.Add(budgets),
 		mgr.AddReadyzCheck("distribution", server.Ready),
 	)
 }

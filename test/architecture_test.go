@@ -199,6 +199,10 @@ var rules = []rule{
 		why:    "what columns carry is kept with their DataSource, whoever says so",
 	},
 	{
+		packages: "controllers/budget", forbidden: []string{"controllers", "api", "authority", "injection", "google.golang.org/grpc"}, except: []string{"controllers/budget"},
+		why: "the ledger counts for whoever asks; what the limit is, and who asks, is found out elsewhere",
+	},
+	{
 		packages: "operator", forbidden: []string{"proxy", "local", "recording", "github.com/pganalyze"},
 		why: "the operator runs no part of the sidecar, and builds without C",
 	},

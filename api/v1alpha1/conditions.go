@@ -26,12 +26,16 @@ const (
 	ConditionWithdrawn = "Withdrawn"
 	// ConditionRevoked says that what an AccessRequest had granted was taken back.
 	ConditionRevoked = "Revoked"
+	// ConditionSlowDrip says that a workload reads classified columns on and on, near the limit of its hour (Session).
+	ConditionSlowDrip = "SlowDrip"
 	// ConditionBrokenGlass says that one person has answered an AccessRequest alone, in an emergency.
 	ConditionBrokenGlass = "BrokenGlass"
 )
 
 // Reasons. One name is shared by condition, event, metric label and log line.
 const (
+	// ReasonSustainedReading goes with SlowDrip=True, and is the reason of the event on the pod.
+	ReasonSustainedReading = "SustainedReading"
 	// ReasonReady goes with Ready=True.
 	ReasonReady = "Ready"
 	// ReasonNotReady goes with Ready=False; the message names the condition that is missing.

@@ -12,7 +12,7 @@ type Probes struct {
 	// +kubebuilder:validation:Maximum=100000
 	PerSession *int64 `json:"perSession,omitempty"`
 
-	// perHour is the most distinct probes that the workload may make through one sidecar in any hour.
+	// perHour is the most distinct probes that the workload may make in any hour. What two of its pods ask is two probes.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000

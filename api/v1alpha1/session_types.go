@@ -140,6 +140,14 @@ type SessionStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Alarms int64 `json:"alarms,omitempty"`
 
+	// conditions of the Session: SlowDrip, while the workload reads classified columns near the limit of its hour, and has
+	// done so in at least 30 of 60 minutes. Below every limit, it gets all of them in the end.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=4
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
 	// lastActivity is when the latest statement was decided.
 	// +optional
 	LastActivity *metav1.Time `json:"lastActivity,omitempty"`

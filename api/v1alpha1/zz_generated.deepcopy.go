@@ -1266,6 +1266,13 @@ func (in *SessionStatus) DeepCopyInto(out *SessionStatus) {
 		*out = new(SessionRejection)
 		**out = **in
 	}
+	if in.Conditions != nil {
+		in, out := &in.Conditions, &out.Conditions
+		*out = make([]v1.Condition, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.LastActivity != nil {
 		in, out := &in.LastActivity, &out.LastActivity
 		*out = (*in).DeepCopy()

@@ -15,7 +15,7 @@ import (
 
 // Bounds of what one pod may have of a desk, see ADR 0016.
 const (
-	maxOpen    = 10 // open AccessRequests of a pod
+	maxOpen    = 10  // open AccessRequests of a pod
 	maxCreated = 120 // in window, of a pod
 	window     = 10 * time.Minute
 	maxQueued  = 64  // of a pod, that wait for their turn

@@ -28,12 +28,16 @@ func withdraw(ctx context.Context, c client.Client, key types.NamespacedName, re
 		return nil
 	}
 	after, at := before.DeepCopy(), metav1.NewTime(now.Truncate(time.Second))
-	after.Status.State, after.Status.ClosedAt, after.Status.Missing = v1alpha1.RequestWithdrawn, &at, ""
+	state, condition := v1alpha1.RequestWithdrawn, v1alpha1.ConditionWithdrawn
+	if !now.Before(before.Spec.ExpiresAt.Time) { // the sidecar's clock was faster than whoever ends what has expired
+		state, condition = v1alpha1.RequestExpired, v1alpha1.ConditionExpired
+	}
+	after.Status.State, after.Status.ClosedAt, after.Status.Missing = state, &at, ""
 	for _, c := range []metav1.Condition{
-		{Type: v1alpha1.ConditionWithdrawn, Status: metav1.ConditionTrue},
+		{Type: condition, Status: metav1.ConditionTrue},
 		{Type: v1alpha1.ConditionApproved, Status: metav1.ConditionFalse},
 	} {
-		c.Reason, c.Message, c.LastTransitionTime = "Withdrawn", reason, at
+		c.Reason, c.Message, c.LastTransitionTime = string(state), reason, at
 		meta.SetStatusCondition(&after.Status.Conditions, c)
 	}
 	patch := client.MergeFromWithOptions(&before, client.MergeFromWithOptimisticLock{})

@@ -25,15 +25,18 @@ type line struct {
 	id   identity
 	in   chan *sidecarv1alpha1.ConnectRequest
 	out  chan *sidecarv1alpha1.ConnectResponse
-	stop chan struct{} // closed when the conversation has ended
+	// budgets are requests that wait for lendAll.
+	budgets chan *sidecarv1alpha1.BudgetRequest
+	stop    chan struct{} // closed when the conversation has ended
 }
 
 func newLine(stream grpc.BidiStreamingServer[sidecarv1alpha1.ConnectRequest, sidecarv1alpha1.ConnectResponse], s *Server, id identity) *line {
 	return &line{
 		grpc: stream, s: s, id: id,
-		in:   make(chan *sidecarv1alpha1.ConnectRequest),
-		out:  make(chan *sidecarv1alpha1.ConnectResponse, maxOut),
-		stop: make(chan struct{}),
+		in:      make(chan *sidecarv1alpha1.ConnectRequest),
+		out:     make(chan *sidecarv1alpha1.ConnectResponse, maxOut),
+		budgets: make(chan *sidecarv1alpha1.BudgetRequest, maxBudgetRequests),
+		stop:    make(chan struct{}),
 	}
 }
 
@@ -69,6 +72,10 @@ func (l *line) receiveAll(ctx context.Context) {
 		}
 		if chunk := msg.GetRecording(); chunk != nil {
 			l.reply(ctx, l.record(chunk))
+			continue
+		}
+		if r := msg.GetBudget(); r != nil {
+			l.takeBudget(ctx, r)
 			continue
 		}
 		select {

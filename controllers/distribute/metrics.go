@@ -17,6 +17,7 @@ type metrics struct {
 	ack       prometheus.Histogram
 	compile   prometheus.Histogram
 	recording *prometheus.CounterVec
+	budget    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, streams func() int) *metrics {
@@ -47,9 +48,12 @@ func newMetrics(r prometheus.Registerer, streams func() int) *metrics {
 		recording: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_recordings_total", Help: "Recordings taken in, by result.",
 		}, []string{"result"}),
+		budget: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tidewaiter_budget_requests_total", Help: "Requests of sidecars for parts of hourly budgets, by result.",
+		}, []string{"result"}),
 	}
 	if r != nil {
-		r.MustRegister(m.refused, m.ended, m.crowded, m.sent, m.answers, m.ack, m.compile, m.recording,
+		r.MustRegister(m.refused, m.ended, m.crowded, m.sent, m.answers, m.ack, m.compile, m.recording, m.budget,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "tidewaiter_streams", Help: "Streams of sidecars that are open.",
 			}, func() float64 { return float64(streams()) }))

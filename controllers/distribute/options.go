@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/acquired"
 	"github.com/tidewaiter/tidewaiter/controllers/approvals"
+	"github.com/tidewaiter/tidewaiter/controllers/budget"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
@@ -62,6 +63,8 @@ type Options struct {
 	OneReplica bool
 	// Recordings keeps what sidecars ship; nil, it is not taken.
 	Recordings *recordings.Store
+	// Budgets is the ledger of hourly budgets; nil, nothing is lent of any.
+	Budgets *budget.Ledger
 	// Lease of a sidecar, and a third of it between renewals: 60 s.
 	Lease time.Duration
 	// BundleLifetime is how long a sidecar may decide by a bundle: 24 h. It is

@@ -212,6 +212,7 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 	}
 	var sending sync.WaitGroup
 	sending.Go(l.sendAll)
+	go l.lendAll(ctx) // ends with the stream
 	err = c.run(ctx)
 	l.finish(&sending)
 	s.left(c, err)

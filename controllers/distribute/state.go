@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,6 +34,7 @@ func statusOf(l *ledger, name types.NamespacedName, s seen) v1alpha1.SessionStat
 			t := metav1.NewTime(at.AsTime().Truncate(1e9)) // as it is stored
 			st.LastActivity = &t
 		}
+		st.Conditions = slowDrip(r)
 		if s.recording != "" && isDigest(r.GetChainHead()) {
 			st.ChainHead = r.GetChainHead()
 		}
@@ -61,6 +63,19 @@ func statusOf(l *ledger, name types.NamespacedName, s seen) v1alpha1.SessionStat
 	}
 	st.Message = clip(st.Message, 512)
 	return st
+}
+
+// slowDrip is the condition of a workload that reads on and on; nil: it does not, or says that it will.
+func slowDrip(r *sidecarv1alpha1.Report) []metav1.Condition {
+	since := r.GetSlowDripSince()
+	if !since.IsValid() || since.GetSeconds() <= 0 || since.AsTime().After(time.Now().Add(time.Hour)) {
+		return nil
+	}
+	return []metav1.Condition{{
+		Type: v1alpha1.ConditionSlowDrip, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSustainedReading,
+		LastTransitionTime: metav1.NewTime(since.AsTime().Truncate(time.Second)),
+		Message:            "classified columns were read in at least 30 of 60 minutes while 80 % or more of an hourly budget was used",
+	}}
 }
 
 // policiesOf are the policies that select the pod, each with the generation in

@@ -69,6 +69,7 @@ func size(s *v1alpha1.Session) int {
 		return MaxSize + 1 // not reached; too large is the safe side
 	}
 	n := len(raw) + added
+	n += len(s.Status.Conditions) * addedForPolicy
 	for _, p := range s.Status.Policies {
 		n += len(p.Name) + addedForPolicy
 	}

@@ -46,7 +46,7 @@ func (e *entry) due(iv intervals) (at time.Time, urgent bool) {
 		return later(e.first.Add(iv.patience), e.notBefore), true
 	case settled(w) != settled(&e.wanted) || w.Message != e.wanted.Message || w.Replica != e.wanted.Replica || w.Alarms != e.wanted.Alarms ||
 		w.Revision != e.wanted.Revision || w.DataSourceGeneration != e.wanted.DataSourceGeneration ||
-		!slices.Equal(w.Policies, e.wanted.Policies) || !equality.Semantic.DeepEqual(w.Rejection, e.wanted.Rejection):
+		!slices.Equal(w.Policies, e.wanted.Policies) || !equality.Semantic.DeepEqual(w.Conditions, e.wanted.Conditions) || !equality.Semantic.DeepEqual(w.Rejection, e.wanted.Rejection):
 		return later(e.since, e.notBefore), true
 	case w.State != e.wanted.State:
 		return later(e.writtenAt.Add(iv.flap), e.notBefore), true

@@ -294,6 +294,7 @@ func (w *Writer) done(j job, out outcome) {
 	}
 	e.name, e.failures, e.notBefore = out.name, 0, time.Time{}
 	w.alarm(e, j.status.Alarms)
+	w.drip(e, j.status.Conditions)
 	e.written, e.writtenAt, e.checkedAt = &j.status, now, now
 	if e.leaving && equality.Semantic.DeepEqual(e.wanted, j.status) {
 		w.drop(e)

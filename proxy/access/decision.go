@@ -85,6 +85,17 @@ type Limits struct {
 	// Policy and Rule that set them, for the error text and as the budget's key.
 	Policy string
 	Rule   string
+	// BytesPolicy and BytesRule set BytesPerHour, where that is another rule.
+	BytesPolicy string
+	BytesRule   string
+}
+
+// RuleFor returns the policy and the rule whose budget a limit is counted under.
+func (l *Limits) RuleFor(limit string) (policy, rule string) {
+	if limit == LimitBytesPerHour && l.BytesRule != "" {
+		return l.BytesPolicy, l.BytesRule
+	}
+	return l.Policy, l.Rule
 }
 
 // Any reports whether a limit is set.

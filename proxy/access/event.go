@@ -1,6 +1,10 @@
 package access
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // EventKind names what happened in a session.
 type EventKind string
@@ -79,6 +83,12 @@ type Notice struct {
 	Hint string `json:"-"`
 	// Refused: the client does not wait, but comes again.
 	Refused bool `json:"refused,omitempty"`
+}
+
+// ApproveHint says how an approver answers the AccessRequest "namespace/name".
+func ApproveHint(request string) string {
+	namespace, name, _ := strings.Cut(request, "/")
+	return fmt.Sprintf("An approver runs: kubectl tidewaiter approve -n %s %s", namespace, name)
 }
 
 // Answered is how an operation ceased to be held.

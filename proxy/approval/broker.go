@@ -21,7 +21,7 @@ const (
 	// maxPerSession bounds the requests of one connection that does not wait for them.
 	maxPerSession = 10
 	// grace is how long the operator's word that nobody has answered in time may take.
-	grace = time.Second
+	grace = 2 * time.Second
 	// nameWait is how long a client that does not wait is kept for the request's name.
 	nameWait = 5 * time.Second
 )
@@ -47,7 +47,7 @@ func New(now func() time.Time) *Broker {
 	if now == nil {
 		now = time.Now
 	}
-	return &Broker{now: now, hint: ApproveHint, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
+	return &Broker{now: now, hint: access.ApproveHint, wake: make(chan struct{}, 1), byID: map[string]*hold{}, byKey: map[key]*hold{}}
 }
 
 // HintBy makes the broker say in another way how somebody answers; it is called before

@@ -25,12 +25,6 @@ func nameIn(dataSource, name string) string {
 	return namespace + "/" + name
 }
 
-// ApproveHint says how an approver answers a request, "namespace/name".
-func ApproveHint(request string) string {
-	namespace, name, _ := strings.Cut(request, "/")
-	return fmt.Sprintf("An approver runs: kubectl tidewaiter approve -n %s %s", namespace, name)
-}
-
 func plain(what string) string { return strings.TrimPrefix(what, "tidewaiter: ") }
 
 // words is what a client is told of an outcome; nil of an approval.
@@ -66,7 +60,8 @@ func (b *Broker) words(h *hold, a access.Answered) error {
 		d.What += ", and nobody could be asked" + of
 	}
 	if h.request.GetExceeded() != nil {
-		d.Detail = strings.TrimSuffix(d.Detail, "Nothing was sent to the server.")
+		d.Detail = strings.TrimSuffix(d.Detail, "Nothing was sent to the server.") +
+			fmt.Sprintf("After %d rows, which have gone to the client, the result was stopped.", h.request.GetExceeded().GetRows())
 	}
 	return d
 }

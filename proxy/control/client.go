@@ -79,6 +79,7 @@ type Client struct {
 	renewed  chan struct{} // the lease is another
 	uplink   uplink
 	tags     tagKeeper
+	budgets  budgets
 
 	fleet  sync.Mutex // one call of Fleet at a time
 	leased bool       // what Fleet was told; under fleet

@@ -60,6 +60,7 @@ func (c *Client) stream(ctx context.Context) (took bool, err error) {
 				took = true
 				c.uplink.attach(ctx, out)
 				c.tags.attach(ctx, out)
+				c.budgets.attach(ctx, out)
 				helpers.Go(func() { c.report(ctx, out) })
 				helpers.Go(func() { c.opt.Approvals.Talk(ctx, out) })
 			}
@@ -122,6 +123,8 @@ func (c *Client) receive(ctx context.Context, s *stream, msg *sidecarv1alpha1.Co
 		c.opt.Approvals.Answer(m.Answer)
 	case *sidecarv1alpha1.ConnectResponse_GrantEnd:
 		c.opt.Approvals.GrantEnd(m.GrantEnd)
+	case *sidecarv1alpha1.ConnectResponse_Budget:
+		c.budgets.answer(m.Budget)
 	default:
 		return false, fmt.Errorf("the operator sent a message that this sidecar does not know (%T): update it", m)
 	}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
@@ -15,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/upstream"
 )
 
-// Parts are what a data source is put together with. All but Approver and Keep are required.
+// Parts are what a data source is put together with. All but Approver, Keep and Lender are required.
 type Parts struct {
 	Gate       *Gate
 	Identifier session.Identifier
@@ -25,6 +26,8 @@ type Parts struct {
 	Recorder func(record.Durability) (session.Recorder, error)
 	// Keep is protocol.Settings.Keep.
 	Keep func(ctx context.Context, acquired []protocol.Acquired) error
+	// Lender lends parts of hourly budgets that are shared; nil: they are counted here alone.
+	Lender session.Lender
 }
 
 // Source is a data source that connections can be served by. It is safe for concurrent use.
@@ -51,6 +54,9 @@ func New(c Config, p Parts) (*Source, error) {
 		return nil, errors.New("datasource: a part is missing")
 	}
 	s := &Source{parts: p, config: c}
+	if p.Lender != nil {
+		s.budgets.Lend(p.Lender)
+	}
 	var err error
 	s.current, err = s.build(c)
 	return s, err
@@ -136,6 +142,12 @@ func (s *Source) Change(next Config) (retire func(), err error) {
 	s.current = replaced
 	return old.speaker.Close, nil
 }
+
+// SlowDrip returns since when protected data is read slowly and on and on; zero: it is not. See session.Budgets.SlowDrip.
+func (s *Source) SlowDrip(now time.Time) time.Time { return s.budgets.SlowDrip(now) }
+
+// Return gives back what is left of shared budgets, for when no session is left.
+func (s *Source) Return(ctx context.Context) { s.budgets.Return(ctx) }
 
 // Close ends what the data source itself holds open. Sessions are not touched.
 func (s *Source) Close() {

@@ -30,6 +30,8 @@ type answer struct {
 		OnExceed          string `json:"onExceed"`
 		Policy            string `json:"policy"`
 		Rule              string `json:"rule"`
+		BytesPolicy       string `json:"bytesPolicy"`
+		BytesRule         string `json:"bytesRule"`
 	} `json:"limits"`
 	Probes struct {
 		PerSession access.Bound `json:"perSession"`
@@ -71,7 +73,7 @@ func decisionOf(value any) (access.Decision, error) {
 		Limits: access.Limits{
 			RowsPerStatement: l.RowsPerStatement, BytesPerStatement: l.BytesPerStatement,
 			RowsPerHour: l.RowsPerHour, BytesPerHour: l.BytesPerHour,
-			OnExceed: onExceed(l.OnExceed), Policy: l.Policy, Rule: l.Rule,
+			OnExceed: onExceed(l.OnExceed), Policy: l.Policy, Rule: l.Rule, BytesPolicy: l.BytesPolicy, BytesRule: l.BytesRule,
 		},
 		Probes: access.Probes{PerSession: a.Probes.PerSession, PerHour: a.Probes.PerHour},
 		Approval: access.Approval{

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,7 +82,7 @@ func (m *Metrics) Ended(dataSource string, e access.Ended) {
 	m.rows.WithLabelValues(dataSource).Add(float64(e.Rows))
 	m.bytes.WithLabelValues(dataSource).Add(float64(e.Bytes))
 	m.masked.WithLabelValues(dataSource).Add(float64(e.Masked))
-	if len(e.Flags) > 0 {
+	if slices.ContainsFunc(e.Flags, func(flag string) bool { return strings.HasPrefix(flag, "probe: ") }) {
 		m.told.WithLabelValues(dataSource).Inc()
 	}
 }

@@ -27,6 +27,11 @@ type Exchange struct {
 	ended    atomic.Bool
 	touches  uint64 // Operation.Touches
 	told     atomic.Bool
+	op       *access.Operation // kept where a person may be asked about it in the middle of its result
+	hour     hourly
+	lifted   lifts
+	paused   pause
+	stopped  *access.Denial // the result was stopped for good
 
 	rows, bytes, masked atomic.Int64
 }
@@ -39,8 +44,10 @@ func (x *Exchange) Seq() int64 { return x.seq }
 
 // Take accounts for rows and bytes of results about to reach the client, with
 // the number of values masked in them. Once a limit is passed it returns an
-// *access.Denial and the protocol must stop the result; what it was asked for is
-// then not accounted for.
+// *access.Denial and the protocol must stop the result; with ErrPause it must hold the
+// result where it is, call Extend, and then Take the same again. What it was asked
+// for is then not accounted for. It does not wait. One goroutine at a time may call
+// it and Extend.
 func (x *Exchange) Take(rows, bytes, masked int64) error {
 	if l := &x.decision.Limits; l.Any() {
 		if err := x.withinLimits(l, rows, bytes); err != nil {
@@ -56,37 +63,6 @@ func (x *Exchange) Take(rows, bytes, masked int64) error {
 		x.s.masked.Add(masked)
 	}
 	return nil
-}
-
-func (x *Exchange) withinLimits(l *access.Limits, rows, bytes int64) error {
-	if l.RowsPerStatement > 0 && x.rows.Load()+rows > l.RowsPerStatement {
-		return limitDenial(l, fmt.Sprintf("%d rows", l.RowsPerStatement), "rowsPerStatement")
-	}
-	if l.BytesPerStatement > 0 && x.bytes.Load()+bytes > l.BytesPerStatement {
-		return limitDenial(l, fmt.Sprintf("%d bytes", l.BytesPerStatement), "bytesPerStatement")
-	}
-	if l.RowsPerHour > 0 || l.BytesPerHour > 0 {
-		key := x.s.identity.Subject() + "|" + l.Policy + "|" + l.Rule
-		switch x.s.p.Budgets.Spend(key, x.s.p.now(), rows, bytes, l.RowsPerHour, l.BytesPerHour) {
-		case SpentRows:
-			return limitDenial(l, fmt.Sprintf("%d rows in an hour", l.RowsPerHour), "rowsPerHour")
-		case SpentBytes:
-			return limitDenial(l, fmt.Sprintf("%d bytes in an hour", l.BytesPerHour), "bytesPerHour")
-		}
-	}
-	return nil
-}
-
-func limitDenial(l *access.Limits, what, field string) *access.Denial {
-	d := &access.Denial{
-		Code: access.CodeLimit,
-		What: fmt.Sprintf("tidewaiter: stopped after %s (policy %s, rule %s, limit %s)", what, l.Policy, l.Rule, field),
-		Hint: "Add a WHERE or LIMIT, or ask the owner of the DataSource for access.",
-	}
-	if l.OnExceed == access.RequireApproval {
-		d.Detail = "The rule asks for approval beyond this limit (onExceed: RequireApproval); approvals are not available in this proxy, so it was stopped."
-	}
-	return d
 }
 
 // Refuse takes the permission back, before anything was sent by it, and records that.
@@ -129,6 +105,7 @@ func (x *Exchange) End(e access.Ended) error {
 	if x.told.Load() {
 		e.Flags = append(e.Flags, flagFailed)
 	}
+	e.Flags = append(e.Flags, x.lifted.flags()...)
 	if x.s.p.Observer != nil {
 		x.s.p.Observer.Ended(x.s.p.DataSource, e)
 	}

@@ -91,7 +91,6 @@ func (s *Session) hold(op *access.Operation, x *Exchange) (*Exchange, *Hold, err
 	if len(rules) == 0 {
 		return nil, nil, s.refused(x, DenialFor(op, x.decision))
 	}
-	s.held.Add(1)
 	return nil, &Hold{s: s, x: x, op: op, rules: rules}, nil
 }
 
@@ -113,6 +112,9 @@ func (h *Hold) Granted() *Exchange {
 // *access.Denial that has been recorded: it does not run. Otherwise Again decides.
 // Where the context ends with an *access.Denial as its cause, that is the answer.
 func (h *Hold) Wait(ctx context.Context) error {
+	if h.rounds == 0 {
+		h.s.held.Add(1)
+	}
 	if err := h.s.people(ctx, h.x, h.question()); err != nil {
 		return h.s.refused(h.x, access.AsDenial(err))
 	}
@@ -147,6 +149,13 @@ func (s *Session) people(ctx context.Context, x *Exchange, q *Question) error {
 	return err
 }
 
+// asks keeps op where people are asked about what its result exceeds.
+func (x *Exchange) asks(op *access.Operation) {
+	if x.op = nil; x.decision.Limits.OnExceed == access.RequireApproval && x.s.p.Approver != nil {
+		x.op = op
+	}
+}
+
 // exceed asks whether an operation that runs, whose result has reached the limit
 // op.Exceeded, may go on: nothing that was approved before is good for that, and the
 // client has to wait. d names the limit's policy and rule, and how it is approved. The
@@ -172,6 +181,7 @@ func (h *Hold) Again(ctx context.Context, op *access.Operation) (*Exchange, *Hol
 	s, x := h.s, h.x
 	d, err := s.decision(ctx, op)
 	x.decision, x.touches = d, op.Touches
+	x.asks(op)
 	if rerr := s.append(access.Event{Kind: access.EventDecided, Statement: x.seq, Decided: decided(op, d)}); rerr != nil {
 		return nil, nil, s.refused(x, recorderDown(rerr))
 	}

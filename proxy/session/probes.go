@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -110,10 +112,28 @@ func (h *hours) of(subject string, minute int64) *probeSet {
 
 // probe counts what op asks of tagged columns, and turns d into a denial where
 // policy does not allow that much.
-func (s *Session) probe(op *access.Operation, d access.Decision) access.Decision {
+func (s *Session) probe(ctx context.Context, op *access.Operation, d access.Decision) access.Decision {
 	if !d.Probes.Any() || op.Phase != access.PhaseRun || op.Touches == 0 && len(op.Probes) == 0 {
 		return d
 	}
+	if b := d.Probes.PerHour; b.Most > 0 && s.p.Budgets.lent() {
+		if refused := s.countProbes(op, d, false); refused.Effect == access.Deny { // what is refused here costs others nothing
+			return refused
+		}
+		switch err := s.payProbes(ctx, op, b); {
+		case errors.Is(err, errSpent):
+			return tooManyProbes(d, b, "in an hour by all of its pods", "perHour", hourCure)
+		case err != nil:
+			return probesUncounted(d, b)
+		}
+	}
+	return s.countProbes(op, d, true)
+}
+
+const hourCure = "Wait, since a probe counts for an hour after it was last made, ask again only what was asked before, or"
+
+// countProbes says what becomes of d, and with count set notes the probes of what is not refused.
+func (s *Session) countProbes(op *access.Operation, d access.Decision, count bool) access.Decision {
 	minute := s.p.now().Unix() / 60
 	s.probeLock.Lock()
 	defer s.probeLock.Unlock()
@@ -128,14 +148,35 @@ func (s *Session) probe(op *access.Operation, d access.Decision) access.Decision
 		defer h.mu.Unlock()
 		set := h.of(s.identity.Subject(), minute)
 		if set == nil || set.shut > minute || !set.room(op.Probes, b.Most, minute, 60) {
-			return tooManyProbes(d, b, "in an hour", "perHour", "Wait, since a probe counts for an hour after it was last made, ask again only what was asked before, or")
+			return tooManyProbes(d, b, "in an hour", "perHour", hourCure)
 		}
-		set.add(op.Probes, minute)
+		if count {
+			set.add(op.Probes, minute)
+		}
 	}
-	if d.Probes.PerSession.Most > 0 {
+	if count && d.Probes.PerSession.Most > 0 {
 		s.probes.add(op.Probes, minute)
 	}
 	return d
+}
+
+// payProbes draws on the budget that all pods share, for what this one has not asked in the last hour and for failures that
+// have not been paid for yet. What two pods ask is two probes: neither can tell what the other has asked.
+func (s *Session) payProbes(ctx context.Context, op *access.Operation, b access.Bound) error {
+	minute := s.p.now().Unix() / 60
+	h := &s.p.Budgets.probes
+	h.mu.Lock()
+	var fresh int64
+	if set := h.of(s.identity.Subject(), minute); set != nil {
+		set.forget(minute, 60)
+		fresh = set.fresh(op.Probes)
+	}
+	h.mu.Unlock()
+	l := s.p.Budgets.probeLease(s, b)
+	if l == nil {
+		return errSpent
+	}
+	return s.p.Budgets.pay(ctx, l, fresh)
 }
 
 // tooManyProbes is d refused. A bound that was overrun by failures closes tagged
@@ -146,6 +187,15 @@ func tooManyProbes(d access.Decision, b access.Bound, window, field, cure string
 		"A probe is a statement that compares, sorts or groups by classified columns, or that fails while it uses them.", b.Policy, b.Most, window, field)
 	d.Hint = cure + " ask the owner of the DataSource for a higher bound."
 	d.Flags = append(slices.Clip(d.Flags), "probes exhausted ("+field+")")
+	return d
+}
+
+// probesUncounted is d refused because nobody can say how many probes are left.
+func probesUncounted(d access.Decision, b access.Bound) access.Decision {
+	d = tooManyProbes(d, b, "", "", "")
+	d.Reason = fmt.Sprintf("Policy %s bounds the distinct probes of classified data in an hour (probes.perHour), and the operator that counts them cannot be reached.", b.Policy)
+	d.Hint = "Try again in a minute; if it stays, ask the operator of Tidewaiter whether tidewaiter-operator runs and can be reached from this pod."
+	d.Flags[len(d.Flags)-1] = "probes cannot be counted"
 	return d
 }
 
@@ -170,6 +220,9 @@ func (x *Exchange) Told() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if set := h.of(s.identity.Subject(), minute); set != nil {
+			if s.p.Budgets.lent() && set.fresh(failed) > 0 {
+				s.p.Budgets.owe(s.p.Budgets.probeLease(s, b), 1)
+			}
 			set.fail(failed, b.Most, minute, 60)
 		}
 	}

@@ -82,6 +82,7 @@ func (s *Session) Ask(ctx context.Context, op *access.Operation) (*Exchange, *Ho
 		s.p.Observer.Decided(s.p.DataSource, op, d)
 	}
 	x := &Exchange{s: s, decision: d, started: start, touches: op.Touches}
+	x.asks(op)
 	if err := s.intend(x, op); err != nil {
 		return nil, nil, s.refused(x, recorderDown(err))
 	}
@@ -108,7 +109,7 @@ func (s *Session) decision(ctx context.Context, op *access.Operation) (access.De
 		return access.Decision{Reason: "the policy could not be evaluated"}, err
 	}
 	if d.Effect != access.Deny {
-		d = s.probe(op, d)
+		d = s.probe(ctx, op, d)
 	}
 	return d, nil
 }

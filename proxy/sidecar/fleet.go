@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -35,6 +36,7 @@ type fleet struct {
 	broker   *approval.Broker
 	observer session.Observer
 	keep     func(ctx context.Context, dataSource string, acquired []protocol.Acquired) error
+	lender   session.Lender
 	begun    func() // called once, at the first lease; may be nil
 
 	mu     sync.Mutex
@@ -114,7 +116,7 @@ func (f *fleet) add(p control.Part) error {
 	s := &served{port: p.Port, bundle: sha256.Sum256(p.Bundle)}
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
-		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker,
+		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker, Lender: f.lender,
 		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
@@ -279,7 +281,22 @@ func (f *fleet) report(name string, s *served) *sidecarv1alpha1.Report {
 	if !t.Last.IsZero() {
 		r.LastActivity = timestamppb.New(t.Last)
 	}
+	if since := s.source.SlowDrip(time.Now()); !since.IsZero() {
+		r.SlowDripSince = timestamppb.New(since)
+	}
 	return r
+}
+
+// dripping is how many data sources are read slowly and on and on.
+func (f *fleet) dripping() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.ships {
+		if !s.source.SlowDrip(time.Now()).IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 func count(n int64) uint64 { return uint64(max(n, 0)) }
@@ -300,11 +317,13 @@ func (f *fleet) missing(wanted []string) error {
 	return nil
 }
 
-// close ends what the data sources themselves hold open.
-func (f *fleet) close() {
+// close ends what the data sources themselves hold open, and gives back what is left of shared budgets: the pods that go on
+// can use it.
+func (f *fleet) close(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.ships {
+		s.source.Return(ctx)
 		s.source.Close()
 	}
 }

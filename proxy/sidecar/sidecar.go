@@ -61,8 +61,8 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	running.Go(func() { s.spool.Ship(work, s.client) })
 	log.Info("the sidecar runs", "version", o.Version, "operator", cfg.Operator, "dataSources", cfg.DataSources)
 	err = s.server.Run(ctx)
-	s.fleet.close()
 	last, cancel := context.WithTimeout(work, lastShipping)
+	s.fleet.close(last)
 	if s.spool.WaitEmpty(last) != nil {
 		log.Info("recordings are left in the spool", "bytes", s.spool.Used())
 	}
@@ -92,6 +92,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 		Fleet: s.fleet, Approvals: broker, ReportEvery: cfg.ReportEvery, Log: log,
 	})
 	s.fleet.keep = s.client.KeepTags
+	s.fleet.lender = s.client
 	s.fleet.observer = &watcher{Tally: tally, changed: s.client.Changed}
 	s.metrics.Gauge("lease_held", "1 while new connections are served.", func() float64 {
 		if s.client.Leased() {
@@ -101,6 +102,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 	})
 	s.metrics.Gauge("snapshot_revision", "Revision of the snapshot in force.", func() float64 { return float64(s.client.Revision()) })
 	s.metrics.Gauge("held_statements", "Statements that wait for approval.", func() float64 { return float64(broker.Held()) })
+	s.metrics.Gauge("slow_drips", "Data sources whose protected data is read on and on, near the limit of its hour.", func() float64 { return float64(s.fleet.dripping()) })
 	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
 	return s, nil
 }

@@ -97,7 +97,7 @@ spec:
   - {name: again, action: RequireApproval, statements: [Select, BulkSelect], tables: ["public.again"], approval: {wait: Refuse}}
   - {name: writes, action: RequireApproval, statements: [Update, UnboundedUpdate], tables: ["public.ledger"], approval: {transactionTimeout: 2s}}
   - {name: glass, action: RequireApproval, statements: [Select, BulkSelect], tables: ["public.glass"], approval: {approvers: 3, breakGlass: WithReason}}
-  - {name: metered, action: Allow, statements: [Select, BulkSelect], tables: ["public.metered"], limits: {rowsPerStatement: 1000, onExceed: RequireApproval}}
+  - {name: metered, action: Allow, statements: [Select, BulkSelect, CopyOut], tables: ["public.metered"], limits: {rowsPerStatement: 1000, onExceed: RequireApproval}}
   - {name: shared, action: Allow, statements: [Select, BulkSelect], tables: ["public.shared"], limits: {rowsPerHour: 10000}}
   - {name: notes, action: Allow, statements: [Select, BulkSelect, Insert, Laundering], tables: ["public.notes", "public.customers"]}
   masks: [{tags: ["pii/*"], strategy: Redact}]

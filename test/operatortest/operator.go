@@ -295,6 +295,12 @@ func (s *Stream) AckRecording(t testing.TB, ack *sidecarv1alpha1.RecordingAck) {
 	s.Send(t, &sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: ack}})
 }
 
+// Lend answers a request for a part of a budget.
+func (s *Stream) Lend(t testing.TB, a *sidecarv1alpha1.BudgetAnswer) {
+	t.Helper()
+	s.Send(t, &sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Budget{Budget: a}})
+}
+
 // End ends the stream with an error, or none.
 func (s *Stream) End(err error) { s.end <- err }
 

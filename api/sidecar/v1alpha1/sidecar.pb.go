@@ -1534,7 +1534,10 @@ type Report struct {
 	LastRecording string `protobuf:"bytes,12,opt,name=last_recording,json=lastRecording,proto3" json:"last_recording,omitempty"`
 	ChainHead     string `protobuf:"bytes,13,opt,name=chain_head,json=chainHead,proto3" json:"chain_head,omitempty"`
 	// alarms are results dropped because the server attested a classified column that the statement did not show.
-	Alarms        uint64 `protobuf:"varint,14,opt,name=alarms,proto3" json:"alarms,omitempty"`
+	Alarms uint64 `protobuf:"varint,14,opt,name=alarms,proto3" json:"alarms,omitempty"`
+	// slow_drip_since is since when tagged columns are read near the limit of their hour, in at least half of the minutes of an
+	// hour; unset: they are not.
+	SlowDripSince *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=slow_drip_since,json=slowDripSince,proto3" json:"slow_drip_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1665,6 +1668,13 @@ func (x *Report) GetAlarms() uint64 {
 		return x.Alarms
 	}
 	return 0
+}
+
+func (x *Report) GetSlowDripSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SlowDripSince
+	}
+	return nil
 }
 
 // RecordingChunk is a part of a recording file.
@@ -2793,7 +2803,9 @@ type BudgetRequest struct {
 	// unused is what it gives back of earlier leases.
 	Unused int64 `protobuf:"varint,5,opt,name=unused,proto3" json:"unused,omitempty"`
 	// sequence grows with every request of the process; an answer carries it.
-	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// overdrawn is what was used beyond all leases since the last request, because a person had approved that.
+	Overdrawn     int64 `protobuf:"varint,7,opt,name=overdrawn,proto3" json:"overdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2870,11 +2882,19 @@ func (x *BudgetRequest) GetSequence() uint64 {
 	return 0
 }
 
+func (x *BudgetRequest) GetOverdrawn() int64 {
+	if x != nil {
+		return x.Overdrawn
+	}
+	return 0
+}
+
 // BudgetAnswer lends a part of a budget.
 type BudgetAnswer struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// granted may be used within seconds; 0: nothing is left, and more is at the earliest in retry_seconds.
+	// granted may be used within seconds from when the request was made; it replaces the lease before. 0: nothing is left, and
+	// more is at the earliest in retry_seconds.
 	Granted      int64  `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
 	Seconds      uint32 `protobuf:"varint,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	RetrySeconds uint32 `protobuf:"varint,4,opt,name=retry_seconds,json=retrySeconds,proto3" json:"retry_seconds,omitempty"`
@@ -3065,7 +3085,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
 	"dataSource\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xb9\x03\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xfd\x03\n" +
 	"\x06Report\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12\x1a\n" +
@@ -3085,7 +3105,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x0elast_recording\x18\f \x01(\tR\rlastRecording\x12\x1d\n" +
 	"\n" +
 	"chain_head\x18\r \x01(\tR\tchainHead\x12\x16\n" +
-	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\"\xa1\x01\n" +
+	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\x12B\n" +
+	"\x0fslow_drip_since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\rslowDripSince\"\xa1\x01\n" +
 	"\x0eRecordingChunk\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
@@ -3172,7 +3193,7 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\"@\n" +
 	"\bTagsKept\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
-	"\arefused\x18\x02 \x01(\tR\arefused\"\xd0\x01\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\"\xee\x01\n" +
 	"\rBudgetRequest\x12\x1f\n" +
 	"\vdata_source\x18\x01 \x01(\tR\n" +
 	"dataSource\x12>\n" +
@@ -3180,7 +3201,8 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x06budget\x18\x03 \x01(\tR\x06budget\x12\x12\n" +
 	"\x04want\x18\x04 \x01(\x03R\x04want\x12\x16\n" +
 	"\x06unused\x18\x05 \x01(\x03R\x06unused\x12\x1a\n" +
-	"\bsequence\x18\x06 \x01(\x04R\bsequence\"\xad\x01\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\x12\x1c\n" +
+	"\toverdrawn\x18\a \x01(\x03R\toverdrawn\"\xad\x01\n" +
 	"\fBudgetAnswer\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x03R\agranted\x12\x18\n" +
@@ -3290,23 +3312,24 @@ var file_v1alpha1_sidecar_proto_depIdxs = []int32{
 	0,  // 28: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
 	36, // 29: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
 	37, // 30: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
-	22, // 31: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	23, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
-	24, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
-	37, // 34: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 35: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
-	27, // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
-	22, // 37: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	28, // 38: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
-	32, // 39: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
-	22, // 40: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	2,  // 41: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
-	3,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
-	42, // [42:43] is the sub-list for method output_type
-	41, // [41:42] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	37, // 31: tidewaiter.sidecar.v1alpha1.Report.slow_drip_since:type_name -> google.protobuf.Timestamp
+	22, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	23, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
+	24, // 34: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
+	37, // 35: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	27, // 37: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
+	22, // 38: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	28, // 39: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
+	32, // 40: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	22, // 41: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	2,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
+	3,  // 43: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
+	43, // [43:44] is the sub-list for method output_type
+	42, // [42:43] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_v1alpha1_sidecar_proto_init() }

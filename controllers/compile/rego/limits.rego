@@ -16,13 +16,23 @@ limits := {} if limiting == []
 
 else := limits_of(limiting[0], limiting[0].limits) if count(limiting) == 1
 
-else := limits_of(r, object.union(lowest_of, {"onExceed": on_exceed})) if {
+else := object.union(limits_of(r, object.union(lowest_of, {"onExceed": on_exceed})), other_bytes(r, lowest_of)) if {
 	lowest_of := {bound: lowest | some bound in bounds; lowest := min({r.limits[bound] | some r in limiting})}
 	first := [bound | some bound in bounds; lowest_of[bound]][0]
 	r := [r | some r in limiting; r.limits[first] == lowest_of[first]][0]
 }
 
 limits_of(r, bounds_of_r) := object.union(bounds_of_r, {"policy": r.policy, "rule": r.name})
+
+# other_bytes name the rule that sets the strictest bound of bytes by the hour, where
+# that is not r: they are counted under its name.
+other_bytes(r, lowest_of) := {"bytesPolicy": first.policy, "bytesRule": first.name} if {
+	lowest_of.bytesPerHour
+	object.get(r.limits, "bytesPerHour", 0) != lowest_of.bytesPerHour
+	first := [o | some o in limiting; o.limits.bytesPerHour == lowest_of.bytesPerHour][0]
+}
+
+else := {}
 
 bounds := ["rowsPerHour", "bytesPerHour", "rowsPerStatement", "bytesPerStatement"]
 

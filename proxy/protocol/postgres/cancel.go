@@ -27,6 +27,7 @@ type upstreamKey struct {
 	pid    uint32
 	ours   []byte // what the client holds
 	secret []byte // what the server wants
+	pauses pauses // of the session that it cancels in
 
 	held atomic.Pointer[func() bool] // cancels what is held before it is sent
 }
@@ -96,6 +97,7 @@ func (c *cancelConversation) Cancel(ctx context.Context, dial func(context.Conte
 	if u == nil || u.cancelHeld() { // the server has nothing of what is held
 		return nil
 	}
+	defer u.pauses.cancel() // behind the server: a result that stands still here has to go on, for its error to come through
 	up, err := dial(ctx)
 	if err != nil {
 		return err

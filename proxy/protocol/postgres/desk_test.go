@@ -118,21 +118,21 @@ func within[T any](t *testing.T, from <-chan T, what string) T {
 	}
 }
 
-// asking is a policy that asks for what uses orders, and allows the rest.
-type asking struct {
+// orderly is a policy that asks for what uses orders, and allows the rest.
+type orderly struct {
 	approval atomic.Pointer[access.Approval]
 	effect   atomic.Uint32 // of what uses orders
 	decided  atomic.Int64
 }
 
-func askingFor(rules ...string) *asking {
-	d := &asking{}
+func askingFor(rules ...string) *orderly {
+	d := &orderly{}
 	d.effect.Store(uint32(access.RequireApproval))
 	d.ask(time.Minute, false, rules...)
 	return d
 }
 
-func (d *asking) ask(timeout time.Duration, refuse bool, rules ...string) {
+func (d *orderly) ask(timeout time.Duration, refuse bool, rules ...string) {
 	a := &access.Approval{Timeout: timeout, TransactionTimeout: timeout, Approvers: 1, Grant: "Statement", Refuse: refuse}
 	for _, r := range rules {
 		a.Rules = append(a.Rules, access.RuleRef{Policy: "data/p", Rule: r})
@@ -140,7 +140,7 @@ func (d *asking) ask(timeout time.Duration, refuse bool, rules ...string) {
 	d.approval.Store(a)
 }
 
-func (d *asking) Decide(_ context.Context, _ access.Identity, op *access.Operation) (access.Decision, error) {
+func (d *orderly) Decide(_ context.Context, _ access.Identity, op *access.Operation) (access.Decision, error) {
 	for i := range op.Statements {
 		for _, r := range op.Statements[i].Resources {
 			if r.Name == "orders" {

@@ -96,6 +96,7 @@ type config struct {
 	recorder session.Recorder // nil: in memory
 	approver session.Approver // nil: what needs approval is refused
 	drain    <-chan struct{}  // of the proxy; nil: never
+	pipeline func(*session.Pipeline)
 }
 
 // through puts the test's own dialer in front of the real one.
@@ -150,6 +151,9 @@ func start(t *testing.T, c config) *proxy {
 		Identifier: identity.Fixed{Identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}},
 	}
 	p.drain = c.drain
+	if c.pipeline != nil {
+		c.pipeline(pipe)
+	}
 	p.serve(t, pipe)
 	return p
 }

@@ -230,3 +230,30 @@ func TestASettingAtTheStartIsNotWaitedFor(t *testing.T) {
 	}
 	d.quiet(t)
 }
+
+// What the server runs is what a cancel request is about; what was held behind it is then
+// skipped, and nobody needs to be asked any more.
+func TestACancelRequestIsAboutWhatRunsBeforeWhatIsHeld(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker})
+	conn := p.listening(t, "")
+	pipe := conn.StartPipeline(t.Context())
+	pipe.SendQueryParams("SELECT pg_sleep(60)", nil, nil, nil, nil)
+	pipe.SendQueryParams("UPDATE orders SET total = 0", nil, nil, nil, nil)
+	if err := pipe.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	d.pending(t, "r1")
+	if err := conn.CancelRequest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w := d.withdrawn(t); !strings.Contains(w.GetReason(), "a statement before the one that was held has failed") {
+		t.Errorf("withdrawn: %v", w)
+	}
+	if err := pipe.Close(); err == nil || !strings.Contains(err.Error(), "57014") {
+		t.Errorf("the pipeline: %v", err)
+	}
+	if got := rows(conn.PgConn, "SELECT 1"); got != "1" {
+		t.Errorf("the connection did not go on: %s", got)
+	}
+}

@@ -81,6 +81,7 @@ func (c *conversation) Relay(ctx context.Context, s *session.Session) error {
 	server := make(chan error, 1)
 	go func() { server <- r.serverLoop(ctx) }()
 	err := r.clientLoop(ctx)
+	r.key.pauses.close()
 	if err != nil {
 		r.interrupt()
 	} else if cerr := s.Server().CloseWrite(); cerr != nil {
@@ -105,6 +106,7 @@ func (r *relay) interrupt() {
 	r.mu.Lock()
 	r.over = true
 	r.release(sessionEnded)
+	r.key.pauses.close()
 	r.changed.Broadcast()
 	r.mu.Unlock()
 	past := time.Unix(1, 0)
@@ -141,6 +143,9 @@ func (r *relay) clientLoop(ctx context.Context) error {
 func (r *relay) fromClient(ctx context.Context, p []byte) error {
 	for len(p) > 0 {
 		r.mu.Lock()
+		if r.core.Idle() {
+			r.key.pauses.idle()
+		}
 		used, err := r.core.FromClient(p)
 		ask := r.core.Question()
 		r.mu.Unlock()
@@ -260,14 +265,29 @@ func (r *relay) serverLoop(ctx context.Context) error {
 func (r *relay) fromServer(ctx context.Context, p []byte) error {
 	r.mu.Lock()
 	err := r.core.FromServer(p)
-	for check := r.core.Check(); err == nil && check != nil; check = r.core.Check() {
+	for err == nil {
+		check, paused := r.core.Check(), r.core.Paused()
+		if check == nil && paused == nil {
+			break
+		}
 		r.mu.Unlock() // the client side goes on meanwhile
+		if paused != nil {
+			err = r.extend(ctx, paused)
+			r.mu.Lock()
+			if err == nil {
+				err = r.core.Resume()
+			}
+			continue
+		}
 		same, nothing := r.engine.unchanged(ctx, r.s, check)
 		r.mu.Lock()
 		err = r.core.Checked(same, nothing)
 	}
 	if r.core.Skipping() {
 		r.release(skipped)
+	}
+	if r.core.Idle() {
+		r.key.pauses.idle()
 	}
 	cancel := r.core.WantsCancel()
 	r.changed.Broadcast()

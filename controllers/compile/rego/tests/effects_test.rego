@@ -121,6 +121,18 @@ test_the_strictest_limits_hold_under_the_name_that_counts_hours if {
 	}
 }
 
+test_bytes_are_counted_under_the_name_of_the_rule_that_bounds_them if {
+	rules := [
+		object.union(limited.rules[0], {"name": "small", "limits": {"bytesPerHour": 3}}),
+		limited.rules[1],
+	]
+	d := decide(object.union(limited, {"rules": rules}), [select_from(["orders"])])
+	d.limits == {
+		"rowsPerStatement": 100, "rowsPerHour": 1000, "bytesPerHour": 3, "onExceed": "RequireApproval",
+		"policy": "data/p", "rule": "careful", "bytesPolicy": "data/p", "bytesRule": "small",
+	}
+}
+
 test_one_limit_that_denies_is_enough_to_deny if {
 	rules := [limited.rules[0], exceeding(limited.rules[1], "Deny")]
 	d := decide(object.union(limited, {"rules": rules}), [select_from(["orders"])])

@@ -48,7 +48,8 @@ type Conn struct {
 	names   names
 	catalog *catalog.Snapshot
 	check   *Check      // what the server side waits for
-	held    []byte      // of the server, behind that
+	pause   *pause      // or why it stands still
+	held    []byte      // of the server, behind either
 	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
 
 	notices    []byte // for the client, at the next message boundary

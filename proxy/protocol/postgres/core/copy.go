@@ -1,10 +1,14 @@
 package core
 
 import (
+	"errors"
+	"slices"
+
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/mask"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
+	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
 // copyPlan says what happens to the data of a COPY TO STDOUT.
@@ -89,9 +93,12 @@ func (c *Conn) startCopyData() error {
 		f.treat = scan
 		return nil
 	}
-	if err := a.exchange.Take(1, int64(f.left+wire.HeaderSize), 0); err != nil {
+	stopped, err := c.take(a, 1, int64(f.left+wire.HeaderSize), 0, c.startCopyData)
+	if stopped {
 		f.treat = drop
-		return c.stop(a, Render(access.AsDenial(err)))
+	}
+	if stopped || err != nil {
+		return err
 	}
 	if a.copying.record && f.left <= maxHeldRow {
 		f.treat = hold // see serverMessage
@@ -133,11 +140,21 @@ func (c *Conn) copyOut(a *answer, dst []byte, start int, rows, masked int64) err
 	if len(dst) == start+wire.HeaderSize {
 		return nil
 	}
-	if err := a.exchange.Take(rows, int64(len(dst)-start), masked); err != nil {
+	out := dst[start+wire.HeaderSize:]
+	err := a.exchange.Take(rows, int64(len(dst)-start), masked)
+	if errors.Is(err, session.ErrPause) { // the masker has gone on: what it made is kept
+		out = slices.Clone(out)
+		c.pause = &pause{exchange: a.exchange, steps: []func() error{func() error {
+			dst, start := wire.Begin(c.ToClient, 'd')
+			return c.copyOut(a, append(dst, out...), start, rows, masked)
+		}}}
+		return errPaused
+	}
+	if err != nil {
 		return c.stop(a, Render(access.AsDenial(err)))
 	}
 	c.ToClient = wire.Finish(dst, start)
-	return c.recordCopy(a, c.ToClient[start+wire.HeaderSize:])
+	return c.recordCopy(a, out)
 }
 
 // copyOutEnds handles CopyDone of the server.
@@ -154,9 +171,13 @@ func (c *Conn) copyOutEnds(a *answer, body []byte) error {
 			return c.copyUnreadable(a, at, err)
 		}
 		if err := c.copyOut(a, dst, start, m.Rows()-rows, m.Masked()-masked); err != nil {
-			return err
+			return c.then(err, func() error { return c.copyOutEnded(a, body) })
 		}
 	}
+	return c.copyOutEnded(a, body)
+}
+
+func (c *Conn) copyOutEnded(a *answer, body []byte) error {
 	c.send(a, 'c', body)
 	a.plan = &a.copying.rows // so that what waits is recorded with the end
 	return nil

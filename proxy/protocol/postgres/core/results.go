@@ -113,17 +113,18 @@ var largeObject = map[uint32]bool{
 // functionResult passes a function's result on, or NULL where it could hold a
 // tagged value.
 func (c *Conn) functionResult(a *answer, body []byte) error {
-	size, masked := int64(len(body)), int64(0)
+	shown := body
+	size, masked, again := int64(len(body)), int64(0), func() error { return c.functionResult(a, body) }
 	if c.catalog.AnyTagged() && !largeObject[a.function] {
-		body, masked = []byte{0xff, 0xff, 0xff, 0xff}, 1
+		shown, masked = []byte{0xff, 0xff, 0xff, 0xff}, 1
 	}
 	if c.discarding {
 		return nil
 	}
-	if err := a.exchange.Take(1, size, masked); err != nil {
-		return c.stop(a, Render(access.AsDenial(err)))
+	if stopped, err := c.take(a, 1, size, masked, again); err != nil || stopped {
+		return err
 	}
-	c.send(a, 'V', body)
+	c.send(a, 'V', shown)
 	return nil
 }
 

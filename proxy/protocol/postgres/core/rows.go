@@ -57,10 +57,10 @@ func (c *Conn) rows(p []byte) (used int, err error) {
 			return used, nil
 		}
 		c.ToClient = append(c.ToClient, p[:used]...)
-		return used, a.exchange.Take(count, int64(used), 0)
+		return used, a.exchange.Take(count, int64(used), 0) // without a limit there is none to reach
 	}
 	for ; n > 0 && !c.discarding; n = wholeRow(p[used:]) {
-		if err := c.oneRow(a, plan, p[used+wire.HeaderSize:used+n]); err != nil {
+		if err := c.oneRow(a, plan, p[used+wire.HeaderSize:used+n], nil); err != nil {
 			return used, err
 		}
 		used += n
@@ -81,8 +81,8 @@ func wholeRow(p []byte) int {
 	return int(size)
 }
 
-// oneRow masks, counts and records a row.
-func (c *Conn) oneRow(a *answer, plan *rowPlan, body []byte) error {
+// oneRow masks, counts and records a row. With errPaused it has to be called again, which again does if it is not nil.
+func (c *Conn) oneRow(a *answer, plan *rowPlan, body []byte, again func() error) error {
 	at := len(c.ToClient)
 	masked := 0
 	if plan.masking {
@@ -94,10 +94,12 @@ func (c *Conn) oneRow(a *answer, plan *rowPlan, body []byte) error {
 	} else {
 		c.ToClient = wire.Message(c.ToClient, 'D', body)
 	}
-	if err := a.exchange.Take(1, int64(len(c.ToClient)-at), int64(masked)); err != nil {
-		c.ToClient = c.ToClient[:at]
-		return c.stop(a, Render(access.AsDenial(err)))
+	end := len(c.ToClient)
+	c.ToClient = c.ToClient[:at] // until it is known that it may go
+	if stopped, err := c.take(a, 1, int64(end-at), int64(masked), again); err != nil || stopped {
+		return err
 	}
+	c.ToClient = c.ToClient[:end]
 	if plan.record {
 		return c.recordRow(a, plan, c.ToClient[at+wire.HeaderSize:])
 	}
@@ -167,9 +169,12 @@ func (c *Conn) startRow() error {
 // passRow lets a row through that is not looked at.
 func (c *Conn) passRow(a *answer, plan *rowPlan) error {
 	f := &c.server
-	if err := a.exchange.Take(1, int64(f.left+wire.HeaderSize), 0); err != nil {
+	stopped, err := c.take(a, 1, int64(f.left+wire.HeaderSize), 0, c.startRow)
+	if stopped {
 		f.treat = drop
-		return c.stop(a, Render(access.AsDenial(err)))
+	}
+	if stopped || err != nil {
+		return err
 	}
 	f.treat = pass
 	c.ToClient = append(c.ToClient, f.header[:]...)
@@ -185,7 +190,7 @@ func (c *Conn) heldRow(body []byte) error {
 	if err != nil || c.discarding {
 		return err
 	}
-	return c.oneRow(a, plan, body)
+	return c.oneRow(a, plan, body, func() error { return c.heldRow(body) })
 }
 
 // rowScan masks a row too large to be held: its masked values are redacted
@@ -291,26 +296,29 @@ func (c *Conn) scanEnd() error {
 	if err != nil {
 		return err
 	}
-	s := c.row
-	c.row = rowScan{}
+	s := &c.row
 	if s.inside || s.have != 0 || s.column != len(plan.masks) {
 		return broken("the server sent a bad DataRow")
 	}
 	if s.over {
+		c.row = rowScan{}
 		return c.stop(a, &wire.Error{
 			Severity: "ERROR", Code: "54000",
 			Message: fmt.Sprintf("tidewaiter: a row has more than %d MiB beside its masked values, which is more than is kept to mask it", s.limit>>20),
 			Hint:    "Select the masked columns and the large ones in different statements.",
 		})
 	}
-	at := len(c.ToClient)
-	c.ToClient = wire.Message(c.ToClient, 'D', s.out)
-	if err := a.exchange.Take(1, int64(len(c.ToClient)-at), int64(s.masked)); err != nil {
-		c.ToClient = c.ToClient[:at]
-		return c.stop(a, Render(access.AsDenial(err)))
+	if stopped, err := c.take(a, 1, int64(wire.HeaderSize+len(s.out)), int64(s.masked), c.scanEnd); err != nil {
+		return err
+	} else if stopped {
+		c.row = rowScan{}
+		return nil
 	}
+	c.ToClient = wire.Message(c.ToClient, 'D', s.out)
+	size := int64(len(s.out))
+	c.row = rowScan{}
 	if plan.record {
-		return c.addRow(a, plan, []access.Value{{Size: int64(len(s.out))}})
+		return c.addRow(a, plan, []access.Value{{Size: size}})
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"errors"
+
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
@@ -12,7 +14,7 @@ const maxServerMessage = 16 << 20
 // FromServer takes bytes of the server; all of them are used. An error ends the
 // connection.
 func (c *Conn) FromServer(p []byte) error {
-	if c.check != nil {
+	if c.check != nil || c.pause != nil {
 		c.held = append(c.held, p...)
 		return nil
 	}
@@ -22,10 +24,14 @@ func (c *Conn) FromServer(p []byte) error {
 			return nil
 		}
 		used, err := c.serverStep(p)
+		p = p[used:]
+		if errors.Is(err, errPaused) {
+			c.held = append(c.held, p...)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		p = p[used:]
 		c.sendNotices()
 	}
 	return nil
@@ -48,32 +54,49 @@ func (c *Conn) serverStep(p []byte) (used int, err error) {
 		}
 		used = n
 		if err := c.serverHeader(); err != nil {
-			return used, err
+			return used, c.then(err, func() error { _, err := c.serverBody(nil); return err })
 		}
 	}
-	part, ends := f.take(p[used:])
-	used += len(part)
+	n, err := c.serverBody(p[used:])
+	return used + n, err
+}
+
+// serverBody takes what p has of the body of a message whose header is there.
+func (c *Conn) serverBody(p []byte) (used int, err error) {
+	f := &c.server
+	part, ends := f.take(p)
 	switch f.treat {
 	case hold:
 		f.body = append(f.body, part...)
 	case pass:
 		c.ToClient = append(c.ToClient, part...)
 	case scan:
-		if err := c.scanPart(part); err != nil {
-			return used, err
-		}
+		err = c.scanPart(part)
 	}
 	if !ends {
-		return used, nil
+		return len(part), err
 	}
+	if err != nil {
+		return len(part), c.then(err, c.serverEnds)
+	}
+	return len(part), c.serverEnds()
+}
+
+// serverEnds handles a message that is there to its end.
+func (c *Conn) serverEnds() (err error) {
+	f := &c.server
 	switch f.treat {
 	case hold:
 		err = c.serverMessage(f.kind, f.body)
 	case scan:
 		err = c.scanEnd()
 	}
+	if errors.Is(err, errPaused) {
+		c.pause.steps = append(c.pause.steps, func() error { f.next(); return nil })
+		return err
+	}
 	f.next()
-	return used, err
+	return err
 }
 
 // serverHeader decides how the message that begins is taken in.
