@@ -221,3 +221,31 @@ func TestAResultThatMayGoOnIsDecidedAnew(t *testing.T) {
 		})
 	}
 }
+
+// patient waits until its context ends.
+type patient struct{ script }
+
+func (*patient) Approve(ctx context.Context, _ *Question) (access.Answered, error) {
+	<-ctx.Done()
+	return access.Answered{Outcome: access.AnswerWithdrawn}, access.AsDenial(context.Cause(ctx))
+}
+
+func TestAResultDoesNotWaitForPeopleWhenTheProxyStops(t *testing.T) {
+	limits := access.Limits{RowsPerStatement: 1, OnExceed: access.RequireApproval, Policy: "data/p", Rule: "read"}
+	s := &script{decisions: []access.Decision{{Effect: access.Allow, Limits: limits}}}
+	session, draining := s.session(), make(chan struct{})
+	session.p.Approver, session.draining = &patient{}, draining
+	x, err := session.Begin(t.Context(), selecting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { close(draining) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := x.Take(2, 20, 0); !errors.Is(err, ErrPause) {
+		t.Fatalf("got %v", err)
+	}
+	if err := x.Extend(ctx); err == nil || !strings.Contains(err.Error(), "the proxy is stopping") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -144,10 +144,25 @@ func (x *Exchange) ask(ctx context.Context, l *access.Limits, b *bound) error {
 	d.Effect, d.Observed = access.RequireApproval, false
 	d.Policy, d.Rule = l.RuleFor(b.name)
 	d.Reason = fmt.Sprintf("It has reached the limit of %d %s (policy %s, rule %s, limit %s).", b.most(l), b.unit, d.Policy, d.Rule, b.name)
-	if err := x.s.exceed(ctx, x, &op, d); err != nil {
+	waiting, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() {
+		select {
+		case <-x.s.draining: // a proxy that ends lets results come to their end, but not wait for people
+			end(stopping)
+		case <-waiting.Done():
+		}
+	}()
+	if err := x.s.exceed(waiting, x, &op, d); err != nil {
 		return err
 	}
 	return x.still(ctx)
+}
+
+// stopping is why a result does not wait for people any longer when the proxy ends.
+var stopping = &access.Denial{
+	What: "tidewaiter: the proxy is stopping, so the result that waited for approval was stopped",
+	Hint: "Connect again and run it again.",
 }
 
 // still decides once more what a person has let go on: an approval can never permit what policy denies by then, and rows
