@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -416,5 +417,18 @@ func TestTheCauseOfAnEndIsWhatTheClientIsTold(t *testing.T) {
 	var d *access.Denial
 	if !errors.As(e.err, &d) || d.Code != access.CodeCanceled || d.What != cause.What || !strings.Contains(d.Detail, "data/r1 was withdrawn") || cause.Detail != "" {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestATextThatIsCutSaysSo(t *testing.T) {
+	for _, text := range []string{"SELECT ?", strings.Repeat("é", maxText/2), strings.Repeat("é", maxText) + "; DELETE FROM orders", strings.Repeat("x", maxText+1)} {
+		q := select1(text)
+		r, denied := requestOf(q)
+		if denied != nil {
+			t.Fatal(denied)
+		}
+		if got := r.GetText(); len(got) > maxText || strings.HasSuffix(got, tail) != (len(text) > maxText) || len(text) <= maxText && got != text || !utf8.ValidString(got) {
+			t.Errorf("%d bytes are shown as %d: …%s", len(text), len(got), got[max(0, len(got)-60):])
+		}
 	}
 }

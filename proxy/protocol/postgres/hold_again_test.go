@@ -17,6 +17,7 @@ func TestWhatWasApprovedIsDecidedAnew(t *testing.T) {
 
 	got := conn.begin("SELECT total FROM orders WHERE id = 1")
 	r := d.pending(t, "r1")
+	within(t, conn.come, "notice") // where the answer comes with the name, nothing is said to be held
 	policy.effect.Store(uint32(access.Deny))
 	d.answer(r, "r1", access.AnswerApproved, nil)
 	if out := within(t, got, "result"); !strings.Contains(out, "is denied (policy data/p, rule exports)") {
