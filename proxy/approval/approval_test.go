@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -375,6 +376,16 @@ func TestAGrantCoversWhatItListsAndEndsByItsOwnClock(t *testing.T) {
 			t.Errorf("%s: it covers something", name)
 		}
 	}
+	more := select1("x") // what was approved is that a result goes on
+	more.Operation.Exceeded = &access.Exceeded{Limit: "rowsPerStatement", Rows: 10}
+	got := begin(t.Context(), b, more)
+	o.answer(receive(t, o.asked), approved, &sidecarv1alpha1.Grant{Name: "r4", Rules: rules[:1], Seconds: 60, Shape: []byte("like x")})
+	if e := receive(t, got); e.err != nil {
+		t.Errorf("to go on: %v", e.err)
+	}
+	if _, ok := b.Granted(select1("x")); ok {
+		t.Error("an approval to go on lets another statement begin")
+	}
 	for i := range maxGrants + 10 {
 		give(&sidecarv1alpha1.Grant{Name: fmt.Sprint("g", i), Rules: rules[:1], Seconds: uint32(1000 + i), Shape: fmt.Append(nil, "like ", i)})
 	}
@@ -406,5 +417,18 @@ func TestTheCauseOfAnEndIsWhatTheClientIsTold(t *testing.T) {
 	var d *access.Denial
 	if !errors.As(e.err, &d) || d.Code != access.CodeCanceled || d.What != cause.What || !strings.Contains(d.Detail, "data/r1 was withdrawn") || cause.Detail != "" {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestATextThatIsCutSaysSo(t *testing.T) {
+	for _, text := range []string{"SELECT ?", strings.Repeat("é", maxText/2), strings.Repeat("é", maxText) + "; DELETE FROM orders", strings.Repeat("x", maxText+1)} {
+		q := select1(text)
+		r, denied := requestOf(q)
+		if denied != nil {
+			t.Fatal(denied)
+		}
+		if got := r.GetText(); len(got) > maxText || strings.HasSuffix(got, tail) != (len(text) > maxText) || len(text) <= maxText && got != text || !utf8.ValidString(got) {
+			t.Errorf("%d bytes are shown as %d: …%s", len(text), len(got), got[max(0, len(got)-60):])
+		}
 	}
 }

@@ -32,8 +32,13 @@ type grant struct {
 }
 
 // grantOf reads the grant that came with the answer to a hold; nil if it covers nothing.
-// It is for the data source of the hold, whatever it says.
+// It is for the data source of the hold, whatever it says. What was approved in the middle
+// of a result is to go on: it must not let another one begin, and who goes on is always asked
+// for, so that the operator answers by what it remembers.
 func (b *Broker) grantOf(h *hold, m *sidecarv1alpha1.Grant) *grant {
+	if h.request.GetExceeded() != nil {
+		return nil
+	}
 	lasts := min(time.Duration(m.GetSeconds())*time.Second, maxGrant)
 	if lasts == 0 || len(m.GetRules()) == 0 || m.GetName() == "" || len(m.GetShape()) == 0 && m.GetAccess() == nil {
 		return nil

@@ -51,7 +51,7 @@ func requestOf(q *session.Question) (*sidecarv1alpha1.ApprovalRequest, *access.D
 	held := &q.Operation.Held
 	r := &sidecarv1alpha1.ApprovalRequest{
 		DataSource: q.DataSource, Session: q.Session, Digest: held.Digest, ParametersDigest: held.Parameters, Shape: held.Shape,
-		Text: cut(held.Text, maxText), Summary: cut(held.Summary, maxSummary), InTransaction: held.InTransaction, EstimatedRows: held.EstimatedRows,
+		Text: shown(held.Text), Summary: cut(held.Summary, maxSummary), InTransaction: held.InTransaction, EstimatedRows: held.EstimatedRows,
 	}
 	for _, rule := range q.Rules {
 		r.Rules = append(r.Rules, &sidecarv1alpha1.RuleReference{Policy: rule.Policy, Rule: rule.Rule})
@@ -106,6 +106,17 @@ func statements(op *access.Operation) []*sidecarv1alpha1.HeldStatement {
 		}
 	}
 	return out
+}
+
+// tail ends a text that is not all there: who approves must see that it goes on.
+const tail = "\n… (it goes on, longer than can be shown)"
+
+// shown bounds a statement's text.
+func shown(text string) string {
+	if text = cut(text, len(text)); len(text) <= maxText {
+		return text
+	}
+	return cut(text, maxText-len(tail)) + tail
 }
 
 // cut bounds a text, and makes it the UTF-8 that a message needs.

@@ -190,3 +190,62 @@ func TestAResultAtItsLimitIsAskedForByItself(t *testing.T) {
 		t.Errorf("denied: %v", err)
 	}
 }
+
+func TestAResultThatMayGoOnIsDecidedAnew(t *testing.T) {
+	masks := map[string]access.Mask{"pii/ssn": {Strategy: "Partial", KeepLast: 4}}
+	limits := access.Limits{RowsPerStatement: 1, OnExceed: access.RequireApproval, Policy: "data/p", Rule: "read"}
+	before := access.Decision{Effect: access.Allow, Limits: limits, Masks: masks}
+	for name, c := range map[string]struct {
+		now  access.Decision
+		want string
+	}{
+		"as it was":      {before, ""},
+		"asks by now":    {access.Decision{Effect: access.RequireApproval, Limits: limits, Masks: masks}, ""},
+		"denied by now":  {access.Decision{Effect: access.Deny, Policy: "data/p", Rule: "never", Masks: masks}, "it is denied by now (policy data/p, rule never)"},
+		"no decision":    {access.Decision{}, "it is denied by now"},
+		"masked by now":  {access.Decision{Effect: access.Allow, Limits: limits, Masks: map[string]access.Mask{"pii/ssn": {Strategy: "Redact"}}}, "what is done to its values has changed"},
+		"no mask by now": {access.Decision{Effect: access.Allow, Limits: limits}, "what is done to its values has changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{decisions: []access.Decision{before, c.now}, answers: []access.Answered{yes}, errs: []error{nil}}
+			x, err := s.session().Begin(t.Context(), selecting())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = takes(t, x, 2); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if len(s.questions) != 1 {
+				t.Errorf("%d questions", len(s.questions))
+			}
+		})
+	}
+}
+
+// patient waits until its context ends.
+type patient struct{ script }
+
+func (*patient) Approve(ctx context.Context, _ *Question) (access.Answered, error) {
+	<-ctx.Done()
+	return access.Answered{Outcome: access.AnswerWithdrawn}, access.AsDenial(context.Cause(ctx))
+}
+
+func TestAResultDoesNotWaitForPeopleWhenTheProxyStops(t *testing.T) {
+	limits := access.Limits{RowsPerStatement: 1, OnExceed: access.RequireApproval, Policy: "data/p", Rule: "read"}
+	s := &script{decisions: []access.Decision{{Effect: access.Allow, Limits: limits}}}
+	session, draining := s.session(), make(chan struct{})
+	session.p.Approver, session.draining = &patient{}, draining
+	x, err := session.Begin(t.Context(), selecting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { close(draining) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := x.Take(2, 20, 0); !errors.Is(err, ErrPause) {
+		t.Fatalf("got %v", err)
+	}
+	if err := x.Extend(ctx); err == nil || !strings.Contains(err.Error(), "the proxy is stopping") {
+		t.Errorf("got %v", err)
+	}
+}

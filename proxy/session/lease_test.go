@@ -74,6 +74,7 @@ func drawing(t *testing.T, b *bank, l access.Limits, approver Approver) (x *Exch
 	*now = time.Unix(1_800_000_000, 0)
 	l.Policy, l.Rule = "data/p", "read"
 	p := &Pipeline{DataSource: "data/orders", Budgets: &Budgets{}, Approver: approver, Now: func() time.Time { return *now }}
+	p.Decider = &script{decisions: []access.Decision{{Effect: access.Allow}}}
 	p.Budgets.Lend(b)
 	s := &Session{p: p, record: &script{}, identity: access.Identity{Namespace: "shop", ServiceAccount: "agent"}}
 	x = &Exchange{s: s, decision: access.Decision{Effect: access.Allow, Limits: l}}

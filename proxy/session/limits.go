@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
@@ -143,7 +144,41 @@ func (x *Exchange) ask(ctx context.Context, l *access.Limits, b *bound) error {
 	d.Effect, d.Observed = access.RequireApproval, false
 	d.Policy, d.Rule = l.RuleFor(b.name)
 	d.Reason = fmt.Sprintf("It has reached the limit of %d %s (policy %s, rule %s, limit %s).", b.most(l), b.unit, d.Policy, d.Rule, b.name)
-	return x.s.exceed(ctx, x, &op, d)
+	waiting, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() {
+		select {
+		case <-x.s.draining: // a proxy that ends lets results come to their end, but not wait for people
+			end(stopping)
+		case <-waiting.Done():
+		}
+	}()
+	if err := x.s.exceed(waiting, x, &op, d); err != nil {
+		return err
+	}
+	return x.still(ctx)
+}
+
+// stopping is why a result does not wait for people any longer when the proxy ends.
+var stopping = &access.Denial{
+	What: "tidewaiter: the proxy is stopping, so the result that waited for approval was stopped",
+	Hint: "Connect again and run it again.",
+}
+
+// still decides once more what a person has let go on: an approval can never permit what policy denies by then, and rows
+// must not leave by masks that are no more. What runs cannot be read anew, so that other masks end it.
+func (x *Exchange) still(ctx context.Context) error {
+	d, err := x.s.p.Decider.Decide(ctx, x.s.identity, x.op)
+	what := "tidewaiter: stopped, although it was approved: "
+	switch {
+	case err != nil:
+		return &access.Denial{Code: access.CodeForbidden, Cause: err, What: what + "the policy could not be evaluated any more"}
+	case d.Effect != access.Allow && d.Effect != access.RequireApproval:
+		return &access.Denial{Code: access.CodeForbidden, What: what + "it is denied by now (" + source(d) + ")", Detail: d.Reason, Hint: d.Hint}
+	case !maps.Equal(d.Masks, x.decision.Masks):
+		return &access.Denial{Code: access.CodeUnavailable, What: what + "what is done to its values has changed meanwhile", Hint: "Run it again."}
+	}
+	return nil
 }
 
 func (x *Exchange) limitDenial(l *access.Limits, b *bound, detail string) *access.Denial {

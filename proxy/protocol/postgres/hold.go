@@ -245,15 +245,38 @@ func describe(a *core.Ask, r *reading) {
 		}
 		digest = [sha256.Size]byte(whole.Sum(nil))
 	}
-	held.Digest = digest[:]
+	if !a.Unbound() {
+		held.Digest = digest[:]
+	}
 	if a.Bound != 0 {
 		bound := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("tidewaiter parameters "), a.Bound))
 		held.Parameters = bound[:]
 	}
-	if facts, err := json.Marshal([]any{readable, r.op.Statements}); err == nil {
+	like := []any{readable, r.op.Statements}
+	if constantsMatter(r.op) {
+		like = append(like, digest[:], held.Parameters)
+	}
+	if facts, err := json.Marshal(like); err == nil {
 		shape := sha256.Sum256(facts)
 		held.Shape = shape[:]
 	}
+}
+
+// constantsMatter reports whether another constant would make something else of the
+// operation, so that nothing is like it but itself: the constant of COPY TO PROGRAM is a
+// program, of DO a script, of a file's reader its path. Only of plain statements, whose
+// features are about quantity, are constants no more than values.
+func constantsMatter(op *access.Operation) bool {
+	for i := range op.Statements {
+		for _, f := range op.Statements[i].Features {
+			switch f.Name {
+			case analysis.BulkSelect, analysis.UnboundedUpdate, analysis.UnboundedDelete:
+			default:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // summary words an operation as its client would.

