@@ -38,6 +38,7 @@ func TestPeopleAnswerWhatAnAgentAsks(t *testing.T) {
 		{"a held COPY is approved with stock kubectl", approvedWithKubectl},
 		{"bytes flow soon after the decision", bytesFlow},
 		{"denied: an ordinary error, and the connection goes on", denied},
+		{"who is to know is told by a webhook", webhookTells},
 		{"nobody answers: it expires", expired},
 		{"the request is deleted: it ends", deleted},
 		{"a cancel request withdraws it", canceled},
@@ -142,6 +143,34 @@ func denied(s *stage, p *pod) {
 	s.must(s.decides("alice", c.held(), "Approve"))
 	if got := s.ends(a); got.rows != 2000 {
 		s.Errorf("approved then: %s", got.text())
+	}
+}
+
+func webhookTells(s *stage, p *pod) {
+	c := s.connect(p)
+	a := c.begin("select name, 'canary-constant' as c from customers")
+	name := c.held()
+	s.must(s.decides("alice", name, "Deny"))
+	s.ends(a)
+	for _, kind := range []string{"pending", "denied"} {
+		s.until("the webhook is told that it is "+kind, func(context.Context) error {
+			var all []string
+			found := false
+			s.told.Range(func(key, value any) bool {
+				all = append(all, fmt.Sprint(key))
+				if strings.HasPrefix(fmt.Sprint(key), "dev.tidewaiter.accessrequest."+kind+" ") && strings.Contains(fmt.Sprint(value), name) {
+					found = true
+					if strings.Contains(fmt.Sprint(value), "canary") {
+						s.Errorf("the event has a constant of the statement: %s", value)
+					}
+				}
+				return true
+			})
+			if !found {
+				return fmt.Errorf("it has: %v", all)
+			}
+			return nil
+		})
 	}
 }
 

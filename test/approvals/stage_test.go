@@ -6,10 +6,16 @@ package approvals
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -61,6 +67,8 @@ type stage struct {
 	name    string // of the database
 	logs    *output
 	pods    []*pod
+
+	told sync.Map // types of the events that were sent to the webhook, by subject
 }
 
 // pod is a workload's, with its sidecar.
@@ -75,7 +83,7 @@ func open(t *testing.T) *stage {
 	s.name = s.db.NewDatabase(t, tables)
 	s.must(s.db.Exec(t.Context(), s.name, "ALTER ROLE scram_role PASSWORD 'canary-first-7f3a9c'"))
 	var err error
-	s.cluster, err = clustertest.Start(t.Context(), clustertest.Options{Log: s.logs})
+	s.cluster, err = clustertest.Start(t.Context(), clustertest.Options{Log: s.logs, OperatorArgs: []string{"--notify", s.receiver()}})
 	s.must(err)
 	t.Cleanup(func() {
 		for _, p := range s.pods {
@@ -103,6 +111,28 @@ func open(t *testing.T) *stage {
 		return err
 	})
 	return s
+}
+
+// receiver is a webhook's file for the operator; what comes is kept in told.
+func (s *stage) receiver() string {
+	s.Helper()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct{ Type, Subject string }
+		raw, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if err != nil || json.Unmarshal(raw, &e) != nil || r.Header.Get("webhook-signature") == "" {
+			http.Error(w, "not an event", http.StatusBadRequest)
+			return
+		}
+		s.told.Store(e.Type+" "+e.Subject, string(raw))
+	}))
+	s.Cleanup(web.Close)
+	folder, err := os.MkdirTemp("", "tidewaiter-notify-") // the test's own folder is closed to the operator's user
+	s.must(err)
+	s.Cleanup(func() { _ = os.RemoveAll(folder) })
+	s.must(os.Chmod(folder, 0o755))
+	file := filepath.Join(folder, "notify.yaml")
+	s.must(os.WriteFile(file, []byte(fmt.Sprintf("sinks: [{name: test, url: %q, format: CloudEvents, insecure: true, signingKey: %s}]\n", web.URL, base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))), 0o644))
+	return file
 }
 
 func (s *stage) must(err error) {

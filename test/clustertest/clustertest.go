@@ -43,6 +43,8 @@ const (
 type Options struct {
 	// SidecarLease is how long sidecars serve new connections without word from the operator; 0 is the operator's default.
 	SidecarLease time.Duration
+	// OperatorArgs are more arguments of the operator.
+	OperatorArgs []string
 	// Log receives what the operator and the sidecars log; nil drops it.
 	Log io.Writer
 }
@@ -202,6 +204,7 @@ func (c *Cluster) StartOperator(ctx context.Context) error {
 		"--sidecars-address", c.sidecars, "--operator-address", c.sidecars, "--webhook-address", c.webhook, "--name", "127.0.0.1",
 		"--health-address", c.health, "--metrics-address", "0", "--recordings", c.Recordings,
 	}
+	args = append(args, c.opt.OperatorArgs...)
 	if c.opt.SidecarLease > 0 {
 		args = append(args, "--sidecar-lease", c.opt.SidecarLease.String())
 	}
