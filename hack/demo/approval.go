@@ -9,11 +9,11 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/hack/demo/paper"
 	"github.com/tidewaiter/tidewaiter/hack/demo/shop"
+	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
 
 // The two terminals of a step in which somebody is asked.
@@ -58,14 +58,14 @@ func asked(ctx context.Context, s *stage, p *paper.Paper, verb, reason string, s
 		agent, shown = append(agent, "-c", statement), shown+" \\\n    -c "+quoted(statement)
 	}
 	p.Command(agentsPrompt, shown)
-	out := &live{}
+	out := &postgrestest.Output{}
 	cmd := s.command(ctx, agent...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	defer func() { _ = cmd.Process.Kill() }() // where it has ended, there is nothing to end
-	name, err := out.name(ctx)
+	name, err := heldName(ctx, out)
 	if err != nil {
 		return err
 	}
@@ -107,31 +107,13 @@ func (s *stage) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// live is an output that is read while it is written.
-type live struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *live) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *live) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// name waits for the notice, and is what the request is called in it.
-func (l *live) name(ctx context.Context) (string, error) {
+// heldName waits for the notice, and is what the request is called in it.
+func heldName(ctx context.Context, out *postgrestest.Output) (string, error) {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
-		text := l.String()
+		text := out.String()
 		if found := heldAs.FindStringSubmatch(text); found != nil && strings.Contains(text, "HINT") && strings.HasSuffix(text, "\n") {
 			return found[1], nil
 		}
 	}
-	return "", fmt.Errorf("nothing was held:\n%s", l.String())
+	return "", fmt.Errorf("nothing was held:\n%s", out.String())
 }

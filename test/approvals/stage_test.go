@@ -41,31 +41,13 @@ var (
 	decisions = schema.GroupVersionResource{Group: "tidewaiter.dev", Version: "v1alpha1", Resource: "accessdecisions"}
 )
 
-// output is a log that is read while it is written.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 // stage is what the acts play on.
 type stage struct {
 	*testing.T
 	cluster *clustertest.Cluster
 	db      *postgrestest.Server
 	name    string // of the database
-	logs    *output
+	logs    *postgrestest.Output
 	pods    []*pod
 
 	told sync.Map // types of the events that were sent to the webhook, by subject
@@ -79,7 +61,7 @@ type pod struct {
 }
 
 func open(t *testing.T) *stage {
-	s := &stage{T: t, logs: &output{}, db: postgrestest.Shared(t)}
+	s := &stage{T: t, logs: &postgrestest.Output{}, db: postgrestest.Shared(t)}
 	s.name = s.db.NewDatabase(t, tables)
 	s.must(s.db.Exec(t.Context(), s.name, "ALTER ROLE scram_role PASSWORD 'canary-first-7f3a9c'"))
 	var err error
@@ -354,9 +336,9 @@ func (s *stage) refused(what string, err error, want string) {
 }
 
 // command runs a client program with the agent's address and returns what it prints, whatever its end.
-func (s *stage) command(name string, args ...string) (out *output, done <-chan error) {
+func (s *stage) command(name string, args ...string) (out *postgrestest.Output, done <-chan error) {
 	s.Helper()
-	out = &output{}
+	out = &postgrestest.Output{}
 	cmd := exec.CommandContext(s.Context(), name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	s.must(cmd.Start())

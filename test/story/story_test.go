@@ -4,7 +4,6 @@
 package story
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -69,32 +67,14 @@ type stage struct {
 	database string
 	port     int // of the data source in the pod
 	health   int
-	logs     *output
+	logs     *postgrestest.Output
 	pod      *corev1.Pod
 	sidecar  *clustertest.Sidecar
 	conn     *pgx.Conn // the agent's running connection
 }
 
-// output is a log that is read while it is written.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 func TestAnAnnotatedPodReachesItsDataThroughTheOwnersPolicy(t *testing.T) {
-	s := &stage{T: t, logs: &output{}, db: postgrestest.Shared(t)}
+	s := &stage{T: t, logs: &postgrestest.Output{}, db: postgrestest.Shared(t)}
 	s.open()
 	defer func() {
 		if t.Failed() {
