@@ -47,6 +47,7 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask, he
 	if held != nil {
 		describe(a, &r)
 		if x = held.Granted(); x == nil {
+			r.op.Held.EstimatedRows = e.estimate(ctx, s, a, &r)
 			return core.Answer{}, held
 		}
 	}

@@ -42,6 +42,8 @@ type Engine struct {
 	trusted atomic.Pointer[[]string]
 	planned atomic.Pointer[planFor]
 	keeping atomic.Bool
+
+	estimates estimates
 }
 
 // New returns an engine.

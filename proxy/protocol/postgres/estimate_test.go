@@ -1,0 +1,76 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+)
+
+const countedSQL = shopSQL + `
+INSERT INTO orders SELECT i, i % 100 FROM generate_series(11, 20000) i;
+CREATE SCHEMA "Odd name";
+CREATE TABLE "Odd name".orders AS SELECT i AS id FROM generate_series(1, 3000) i;
+CREATE SEQUENCE called;
+CREATE FUNCTION leak(int) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT pg_catalog.nextval(''public.called'')';
+ANALYZE;`
+
+func TestPeopleAreToldHowManyRowsAreExpected(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker, sql: countedSQL})
+	conn := p.listening(t, "")
+	for _, c := range []struct {
+		sql         string
+		least, most int64 // 0, 0: it is not known
+	}{
+		{"SELECT * FROM orders", 19_000, 21_000},
+		{"COPY orders TO STDOUT", 19_000, 21_000},
+		{`COPY "Odd name".orders TO STDOUT`, 2_900, 3_100},
+		{"COPY (SELECT id FROM orders WHERE total = 7) TO STDOUT", 100, 400},
+		{"SELECT count(*) FROM orders", 1, 1},
+		{"SELECT leak(1) FROM orders", 0, 0},
+		{"UPDATE orders SET id = 1", 0, 0},
+		{"SELECT 1 FROM orders; SELECT 2 FROM orders", 0, 0},
+	} {
+		got := conn.begin(c.sql)
+		r := d.pending(t, "r1")
+		switch {
+		case c.most == 0 && r.EstimatedRows != nil:
+			t.Errorf("%s: %d rows, want none told", c.sql, r.GetEstimatedRows())
+		case c.most > 0 && r.EstimatedRows == nil:
+			t.Errorf("%s: no number", c.sql)
+		case c.most > 0 && (r.GetEstimatedRows() < c.least || r.GetEstimatedRows() > c.most):
+			t.Errorf("%s: %d rows, want %d to %d", c.sql, r.GetEstimatedRows(), c.least, c.most)
+		}
+		d.answer(r, "r1", access.AnswerDenied, nil)
+		within(t, got, "result")
+	}
+	direct, err := pgconn.Connect(t.Context(), p.server.DSN(p.db))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close(t.Context())
+	if got := shown(t, direct, "SELECT is_called FROM called"); !strings.HasPrefix(got, "f") {
+		t.Errorf("a function of the database's own was run while planning: %s", got)
+	}
+}
+
+func TestParametersNeedNoValuesForAnEstimate(t *testing.T) {
+	d := openDesk(t)
+	p := start(t, config{decider: askingFor("exports"), approver: d.broker, sql: countedSQL})
+	conn := p.connect(t)
+	done := make(chan error, 1)
+	go func() {
+		done <- conn.ExecParams(t.Context(), "SELECT * FROM orders WHERE total = $1 AND id > $2", [][]byte{[]byte("7"), []byte("0")}, nil, nil, nil).Read().Err
+	}()
+	r := d.pending(t, "r1")
+	if rows := r.GetEstimatedRows(); rows < 20 || rows > 400 {
+		t.Errorf("%d rows", rows)
+	}
+	d.answer(r, "r1", access.AnswerApproved, nil)
+	if err := within(t, done, "result"); err != nil {
+		t.Error(err)
+	}
+}
