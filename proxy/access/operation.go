@@ -1,5 +1,7 @@
 package access
 
+import "slices"
+
 // Phase says at which point of its life an operation is decided.
 type Phase string
 
@@ -99,6 +101,19 @@ type Statement struct {
 	Predicates []string `json:"predicates,omitempty"`
 	// Functions that the statement calls, "schema.name".
 	Functions []string `json:"functions,omitempty"`
+	// EstimatedRows is what the database's planner expects; nil: it is not known. It is
+	// asked for bulk reads alone, and only where policy looks at it.
+	EstimatedRows *int64 `json:"estimatedRows,omitempty"`
+}
+
+// Unsized returns statements without how many rows are expected of them, which changes
+// by itself: what was approved or granted is the same at another size.
+func Unsized(statements []Statement) []Statement {
+	out := slices.Clone(statements)
+	for i := range out {
+		out[i].EstimatedRows = nil
+	}
+	return out
 }
 
 // Feature is something a statement does beyond its kind.

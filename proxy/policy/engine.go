@@ -17,11 +17,12 @@ import (
 type Engine struct {
 	query, maskQuery rego.PreparedEvalQuery
 
-	blind   blind
-	claims  claims
-	options Options
-	cache   *cache
-	masks   atomic.Pointer[tagMasks] // the last answer of Masks
+	blind     blind
+	estimates bool
+	claims    claims
+	options   Options
+	cache     *cache
+	masks     atomic.Pointer[tagMasks] // the last answer of Masks
 }
 
 // Revision of the bundle.

@@ -62,10 +62,11 @@ func operation(op *access.Operation) *ast.Term {
 }
 
 func statement(s *access.Statement) *ast.Term {
-	return make(fields, 0, 7).with("kind", text(s.Kind)).
+	return make(fields, 0, 8).with("kind", text(s.Kind)).
 		add("features", list(s.Features, feature)).add("resources", list(s.Resources, resource)).
 		add("tags", list(s.Tags, element)).add("predicateTags", list(s.PredicateTags, element)).
-		add("predicates", list(s.Predicates, element)).add("functions", list(s.Functions, element)).value()
+		add("predicates", list(s.Predicates, element)).add("functions", list(s.Functions, element)).
+		add("estimatedRows", maybe(s.EstimatedRows)).value()
 }
 
 func feature(x *access.Feature) *ast.Term {
@@ -113,6 +114,14 @@ func text(s string) *ast.Term {
 		s = string([]rune(s))
 	}
 	return ast.StringTerm(s)
+}
+
+// maybe is nothing where the number is not known.
+func maybe(n *int64) *ast.Term {
+	if n == nil {
+		return nil
+	}
+	return ast.NumberTerm(json.Number(strconv.FormatInt(*n, 10)))
 }
 
 func number(n int) *ast.Term { return ast.NumberTerm(json.Number(strconv.Itoa(n))) }

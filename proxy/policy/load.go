@@ -111,7 +111,7 @@ func Load(raw []byte, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: the bundle does not compile: %w", err)
 	}
-	return &Engine{query: queries[0], maskQuery: queries[1], blind: blindOf(compiler.Modules), claims: c, options: o, cache: newCache(o.CacheSize)}, nil
+	return &Engine{query: queries[0], maskQuery: queries[1], blind: blindOf(compiler.Modules), estimates: wantsEstimates(compiler.Modules), claims: c, options: o, cache: newCache(o.CacheSize)}, nil
 }
 
 // prepare compiles what a bundle holds. The data is converted once, here, and

@@ -119,7 +119,7 @@ func (h *Hold) Wait(ctx context.Context) error {
 		return h.s.refused(h.x, access.AsDenial(err))
 	}
 	h.approved = append(h.approved, h.rules...)
-	h.facts = h.op.Statements
+	h.facts = access.Unsized(h.op.Statements)
 	return nil
 }
 
@@ -194,7 +194,7 @@ func (h *Hold) Again(ctx context.Context, op *access.Operation) (*Exchange, *Hol
 	case d.Effect != access.RequireApproval:
 		return nil, nil, s.refused(x, s.denial(ctx, op, d))
 	}
-	if !reflect.DeepEqual(h.facts, op.Statements) {
+	if !reflect.DeepEqual(h.facts, access.Unsized(op.Statements)) {
 		h.approved = nil // what was approved is not what would run
 	}
 	asking := d.Asking()

@@ -135,6 +135,13 @@ func (s *Session) Masks(ctx context.Context, tags []string) (masks map[string]ac
 	return masks, revision
 }
 
+// WantsSize reports whether policy looks at how many rows an operation is expected to
+// return.
+func (s *Session) WantsSize() bool {
+	z, ok := s.p.Decider.(Sizer)
+	return ok && z.Estimates()
+}
+
 // denial words a refusal. A name that is not there has no rule for it either, and
 // somebody who mistyped one is helped by hearing that, not by hearing of rules.
 // What the caller may not do whatever the name, and what cannot be decided, stays

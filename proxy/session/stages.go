@@ -106,6 +106,12 @@ type Masker interface {
 	Masks(ctx context.Context, tags []string) (masks map[string]access.Mask, revision uint64, err error)
 }
 
+// Sizer is a Decider that may look at how many rows an operation is expected to return
+// (access.Statement.EstimatedRows). It is asked about every bulk read.
+type Sizer interface {
+	Estimates() bool
+}
+
 // Approver asks people. It is safe for concurrent use.
 type Approver interface {
 	// Granted reports whether an operation was approved before, and how: nobody is asked

@@ -47,7 +47,9 @@ func (e *Engine) decide(ctx context.Context, s *session.Session, a *core.Ask, he
 	if held != nil {
 		describe(a, &r)
 		if x = held.Granted(); x == nil {
-			r.op.Held.EstimatedRows = e.estimate(ctx, s, a, &r)
+			if r.op.Held.EstimatedRows = r.op.Statements[0].EstimatedRows; r.op.Held.EstimatedRows == nil {
+				r.op.Held.EstimatedRows = e.estimate(ctx, s, a, &r, string(r.op.Held.Shape))
+			}
 			return core.Answer{}, held
 		}
 	}
@@ -108,7 +110,11 @@ func (e *Engine) read(ctx context.Context, s *session.Session, a *core.Ask, anew
 	}
 	missed.explain(op)
 	ask(op, result.Statements, a.Bound)
-	return reading{op: op, masks: m, catalog: cat, result: result, missed: missed}, core.Answer{}
+	r := reading{op: op, masks: m, catalog: cat, result: result, missed: missed}
+	if phase == access.PhaseRun && s.WantsSize() {
+		e.size(ctx, s, a, &r)
+	}
+	return r, core.Answer{}
 }
 
 // unseen refuses what a closer look at names has ended: by the reason that the text

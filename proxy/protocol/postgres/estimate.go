@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/login"
@@ -47,12 +48,11 @@ type estimated struct {
 // cannot be known: names could mean something else on another connection, it calls
 // functions of the database's own, which a planner may run, or the server does not say
 // in time. Nothing of the plan but the number is read.
-func (e *Engine) estimate(ctx context.Context, s *session.Session, a *core.Ask, r *reading) *int64 {
+func (e *Engine) estimate(ctx context.Context, s *session.Session, a *core.Ask, r *reading, shape string) *int64 {
 	query, ok := countable(a, r)
 	if !ok {
 		return nil
 	}
-	shape := string(r.op.Held.Shape)
 	if rows, known := e.estimates.of(shape); known {
 		return rows
 	}
@@ -68,6 +68,29 @@ func (e *Engine) estimate(ctx context.Context, s *session.Session, a *core.Ask, 
 	}
 	e.estimates.keep(shape, rows)
 	return rows
+}
+
+// size puts the planner's number into what policy sees, of a bulk read. The decision is
+// then one by that number, and not kept for the like of the statement.
+func (e *Engine) size(ctx context.Context, s *session.Session, a *core.Ask, r *reading) {
+	if len(r.op.Statements) != 1 || len(r.result.Statements) != 1 {
+		return
+	}
+	st := &r.op.Statements[0]
+	bulk := st.Kind == analysis.KindCopyOut
+	for _, f := range st.Features {
+		bulk = bulk || f.Name == analysis.BulkSelect
+	}
+	if !bulk {
+		return
+	}
+	like, readable := analysis.WithoutConstants(r.result.Statements[0].Text)
+	if !readable {
+		return
+	}
+	own := *st // what is known of a text is shared
+	own.EstimatedRows = e.estimate(ctx, s, a, r, like)
+	r.op.Statements, r.op.ID = []access.Statement{own}, 0
 }
 
 // countable is the query to count, if it can be counted on another connection.

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -72,5 +73,42 @@ func TestParametersNeedNoValuesForAnEstimate(t *testing.T) {
 	d.answer(r, "r1", access.AnswerApproved, nil)
 	if err := within(t, done, "result"); err != nil {
 		t.Error(err)
+	}
+}
+
+// sizing is policy that looks at how many rows are expected, and allows few.
+type sizing struct{ seen chan *int64 }
+
+func (sizing) Estimates() bool { return true }
+
+func (z sizing) Decide(_ context.Context, _ access.Identity, op *access.Operation) (access.Decision, error) {
+	rows := op.Statements[0].EstimatedRows
+	z.seen <- rows
+	if rows != nil && *rows > 1000 {
+		return access.Decision{Policy: "data/p", Rule: "rego", Reason: "too many rows"}, nil
+	}
+	return access.Decision{Effect: access.Allow, Policy: "data/p", Rule: "read"}, nil
+}
+
+func TestPolicyDecidesByHowManyRowsAreExpected(t *testing.T) {
+	z := sizing{make(chan *int64, 100)}
+	p := start(t, config{decider: z, sql: countedSQL})
+	conn := p.connect(t)
+	for sql, want := range map[string]string{
+		"SELECT * FROM orders":                       "too many rows",
+		"COPY orders TO STDOUT":                      "too many rows",
+		`SELECT * FROM "Odd name".orders LIMIT 10`:   "",
+		"SELECT total FROM orders WHERE id = 1":      "",
+		"SELECT leak(1), id FROM orders ORDER BY id": "", // not known
+	} {
+		_, err := conn.Exec(t.Context(), sql).ReadAll()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), "rego") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for len(z.seen) > 0 {
+		if rows := <-z.seen; rows != nil && *rows < 1 {
+			t.Errorf("%d rows", *rows)
+		}
 	}
 }

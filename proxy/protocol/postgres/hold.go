@@ -252,7 +252,7 @@ func describe(a *core.Ask, r *reading) {
 		bound := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("tidewaiter parameters "), a.Bound))
 		held.Parameters = bound[:]
 	}
-	like := []any{readable, r.op.Statements}
+	like := []any{readable, access.Unsized(r.op.Statements)}
 	if constantsMatter(r.op) {
 		like = append(like, digest[:], held.Parameters)
 	}
