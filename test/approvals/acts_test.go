@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/tidewaiter/tidewaiter/test/kubetest/assets"
 )
 
 const (
@@ -38,6 +41,7 @@ func TestPeopleAnswerWhatAnAgentAsks(t *testing.T) {
 		{"a held COPY is approved with stock kubectl", approvedWithKubectl},
 		{"bytes flow soon after the decision", bytesFlow},
 		{"denied: an ordinary error, and the connection goes on", denied},
+		{"the plugin shows what is asked for, and answers", pluginAnswers},
 		{"who is to know is told by a webhook", webhookTells},
 		{"nobody answers: it expires", expired},
 		{"the request is deleted: it ends", deleted},
@@ -143,6 +147,49 @@ func denied(s *stage, p *pod) {
 	s.must(s.decides("alice", c.held(), "Approve"))
 	if got := s.ends(a); got.rows != 2000 {
 		s.Errorf("approved then: %s", got.text())
+	}
+}
+
+func pluginAnswers(s *stage, p *pod) {
+	root, err := assets.Root()
+	s.must(err)
+	binary := filepath.Join(s.TempDir(), "kubectl-tidewaiter")
+	build := exec.CommandContext(s.Context(), "go", "build", "-o", binary, "./cmd/kubectl-tidewaiter")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		s.Fatalf("%v\n%s", err, out)
+	}
+	plugin := func(args ...string) string {
+		cmd := exec.CommandContext(s.Context(), binary, append(args, "--kubeconfig", s.cluster.API.KubeConfig)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			s.Errorf("kubectl tidewaiter %s: %v", strings.Join(args, " "), err)
+		}
+		s.Logf("$ kubectl tidewaiter %s\n%s", strings.Join(args, " "), out)
+		return string(out)
+	}
+	c := s.connect(p)
+	a := c.begin("select * from customers")
+	name := c.held()
+	if out := plugin("requests", "-n", "data"); !strings.Contains(out, name) || !strings.Contains(out, "500") {
+		s.Error("the list has not the request, with the rows that are expected")
+	}
+	if out := plugin("approve", "-n", "data", name, "--yes", "--as", "alice", "--as-group", "system:authenticated"); !strings.Contains(out, "select * from customers") {
+		s.Error("the statement was not shown")
+	}
+	if got := s.ends(a); got.rows != 500 {
+		s.Error(got.text())
+	}
+	a = c.begin(export)
+	plugin("deny", "-n", "data", c.held(), "--reason", "not on a Sunday", "--yes", "--as", "alice", "--as-group", "system:authenticated")
+	if got := s.ends(a).text(); !strings.Contains(got, "not on a Sunday") {
+		s.Error(got)
+	}
+	if out := plugin("sessions", "-n", "shop"); !strings.Contains(out, "report") {
+		s.Error("the session is not listed")
+	}
+	if out := plugin("status", "-n", "shop", "report"); !strings.Contains(out, "protected") || strings.Contains(out, "NOT protected") {
+		s.Error("the pod is not said to be protected")
 	}
 }
 

@@ -18,6 +18,7 @@ CREATE TABLE glass (id int); INSERT INTO glass VALUES (1);
 CREATE TABLE metered (id int, pad text); INSERT INTO metered SELECT i, 'x' FROM generate_series(1, 5000) i;
 CREATE TABLE shared (id int); INSERT INTO shared SELECT i FROM generate_series(1, 100000) i;
 CREATE TABLE notes (id int, note text);
+ANALYZE;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO scram_role;`
 
 // agent is its author's pod.
@@ -106,7 +107,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: approver, namespace: data}
 rules:
-- {apiGroups: [tidewaiter.dev], resources: [accesspolicies], resourceNames: [reporting], verbs: [approve]}
+- {apiGroups: [tidewaiter.dev], resources: [accesspolicies], resourceNames: [reporting], verbs: [approve, get]}
 - {apiGroups: [tidewaiter.dev], resources: [accessrequests], verbs: [get, list, watch, create]}
 - {apiGroups: [tidewaiter.dev], resources: [accessdecisions], verbs: [get, list, create]}
 ---
