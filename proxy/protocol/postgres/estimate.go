@@ -40,15 +40,15 @@ type estimates struct {
 	known map[string]estimated
 }
 
-// estimated is what the planner said of the like of a statement, at some time; nil: nothing.
+// estimated is what the planner said of a statement, at some time; nil: nothing.
 type estimated struct {
 	rows *int64
 	at   time.Time
 }
 
 // estimate returns how many rows the planner expects of a statement, or nil where that
-// cannot be known: names could mean something else on another connection, it calls
-// functions of the database's own, which a planner may run, or the server does not say
+// cannot be known: names could mean something else on another connection, it may call
+// functions of the database's own, which a planner may run before anybody has approved, or the server does not say
 // in time. Nothing of the plan but the number is read.
 func (e *Engine) estimate(ctx context.Context, s *session.Session, a *core.Ask, r *reading, shape string) *int64 {
 	query, ok := countable(a, r)
@@ -125,8 +125,8 @@ func countable(a *core.Ask, r *reading) (string, bool) {
 	return analysis.Explainable(st.Text)
 }
 
-// planned asks the planner on a connection of its own, in a transaction that can change
-// nothing and is rolled back. With a generic plan, so that parameters need no values.
+// planned asks the planner on a connection of its own, which is read only and given up
+// after that. With a generic plan, so that parameters need no values.
 func planned(ctx context.Context, s *session.Session, query string) (*int64, error) {
 	up, err := s.Dial(ctx)
 	if err != nil {
@@ -188,7 +188,7 @@ func topRows(plan []byte) (*int64, error) {
 	return &rows, nil
 }
 
-// of is what is known of the like of a statement.
+// of is what is known of a statement.
 func (e *estimates) of(shape string) (rows *int64, known bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

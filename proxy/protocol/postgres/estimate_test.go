@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
 
@@ -14,8 +12,9 @@ const countedSQL = shopSQL + `
 INSERT INTO orders SELECT i, i % 100 FROM generate_series(11, 20000) i;
 CREATE SCHEMA "Odd name";
 CREATE TABLE "Odd name".orders AS SELECT i AS id FROM generate_series(1, 3000) i;
-CREATE SEQUENCE called;
-CREATE FUNCTION leak(int) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT pg_catalog.nextval(''public.called'')';
+CREATE FUNCTION leak(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
+CREATE SCHEMA seen;
+CREATE VIEW seen.orders AS SELECT * FROM orders WHERE leak(1) = 2;
 ANALYZE;`
 
 func TestPeopleAreToldHowManyRowsAreExpected(t *testing.T) {
@@ -31,7 +30,10 @@ func TestPeopleAreToldHowManyRowsAreExpected(t *testing.T) {
 		{`COPY "Odd name".orders TO STDOUT`, 2_900, 3_100},
 		{"COPY (SELECT id FROM orders WHERE total = 7) TO STDOUT", 100, 400},
 		{"SELECT count(*) FROM orders", 1, 1},
-		{"SELECT leak(1) FROM orders", 0, 0},
+		{"SELECT 1 FROM orders WHERE leak(1) = 1", 0, 0}, // the planner would run it
+		{"SELECT * FROM seen.orders", 0, 0},              // and so in a view
+		{"COPY (SELECT * FROM orders LIMIT 1) TO STDOUT", 1, 1},
+		{"COPY (SELECT * FROM orders LIMIT 15000) TO STDOUT", 14_000, 15_000}, // and not the number of the one before
 		{"UPDATE orders SET id = 1", 0, 0},
 		{"SELECT 1 FROM orders; SELECT 2 FROM orders", 0, 0},
 	} {
@@ -47,14 +49,6 @@ func TestPeopleAreToldHowManyRowsAreExpected(t *testing.T) {
 		}
 		d.answer(r, "r1", access.AnswerDenied, nil)
 		within(t, got, "result")
-	}
-	direct, err := pgconn.Connect(t.Context(), p.server.DSN(p.db))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer direct.Close(t.Context())
-	if got := shown(t, direct, "SELECT is_called FROM called"); !strings.HasPrefix(got, "f") {
-		t.Errorf("a function of the database's own was run while planning: %s", got)
 	}
 }
 
