@@ -92,12 +92,16 @@ func (r *Reconciler) crowd(ctx context.Context, request *v1alpha1.AccessRequest)
 	}
 	var ends []end
 	for i := range list.Items {
-		at, over, err := r.over(ctx, &list.Items[i])
+		one := &list.Items[i]
+		if one.UID == request.UID {
+			one = request // the cache may not have seen yet what was just written of it
+		}
+		at, over, err := r.over(ctx, one)
 		if err != nil {
 			return err
 		}
 		if over {
-			ends = append(ends, end{&list.Items[i], at})
+			ends = append(ends, end{one, at})
 		}
 	}
 	slices.SortFunc(ends, func(a, b end) int { return a.at.Compare(b.at) })
