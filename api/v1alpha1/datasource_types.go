@@ -254,47 +254,6 @@ type ColumnPattern string
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-_.a-z0-9]*[a-z0-9])?(/[a-z0-9]([-_.a-z0-9]*[a-z0-9])?)*$')",message="must be lower-case words separated by '/', such as pii/ssn"
 type Tag string
 
-// Recording says what is kept of a session.
-type Recording struct {
-	// rows says whether answers are recorded: None, or Masked as the client saw them. Unmasked values of tagged columns
-	// are never recorded.
-	// +optional
-	// +kubebuilder:default=Masked
-	Rows RecordingRows `json:"rows,omitempty"`
-
-	// durability says what a client's answer waits for: Statement, until the statement's events are on stable storage;
-	// Async, only until they are in the recorder's bounded queue.
-	// +optional
-	// +kubebuilder:default=Statement
-	Durability RecordingDurability `json:"durability,omitempty"`
-}
-
-// RecordingRows says which rows are recorded. Treat the zero value as Masked.
-//
-// +kubebuilder:validation:Enum=None;Masked
-type RecordingRows string
-
-// What is recorded of the rows that a client received.
-const (
-	// RecordRowsNone records counts only.
-	RecordRowsNone RecordingRows = "None"
-	// RecordRowsMasked records rows as the client saw them.
-	RecordRowsMasked RecordingRows = "Masked"
-)
-
-// RecordingDurability says what an answer waits for. Treat the zero value as Statement.
-//
-// +kubebuilder:validation:Enum=Async;Statement
-type RecordingDurability string
-
-// What a statement's answer waits for.
-const (
-	// DurabilityAsync waits for the recorder's queue.
-	DurabilityAsync RecordingDurability = "Async"
-	// DurabilityStatement waits for stable storage, once per statement.
-	DurabilityStatement RecordingDurability = "Statement"
-)
-
 // DataSourceStatus is what the operator observed. Conditions: Accepted, ResolvedRefs, Programmed, Enforced, Reachable,
 // Governed, Ready.
 type DataSourceStatus struct {

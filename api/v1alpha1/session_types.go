@@ -156,7 +156,7 @@ type SessionStatus struct {
 	// +optional
 	EndedAt *metav1.Time `json:"endedAt,omitempty"`
 
-	// recording is where the latest complete recording is kept, as a URI.
+	// recording is where the latest recording that has ended is kept, as the URI of its folder of segments.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Recording string `json:"recording,omitempty"`
@@ -165,6 +165,11 @@ type SessionStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	ChainHead string `json:"chainHead,omitempty"`
+
+	// logIndex is the index, from 0, of the entry in the log over all sessions that has the last segment of that recording;
+	// unset until it is in the log.
+	// +optional
+	LogIndex *int64 `json:"logIndex,omitempty"`
 
 	// message says more about the state, for people.
 	// +optional

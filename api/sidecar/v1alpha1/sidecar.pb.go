@@ -164,6 +164,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Withdrawal
 	//	*ConnectRequest_Budget
 	//	*ConnectRequest_Tags
+	//	*ConnectRequest_Heartbeat
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -287,6 +288,15 @@ func (x *ConnectRequest) GetTags() *TagsAcquired {
 	return nil
 }
 
+func (x *ConnectRequest) GetHeartbeat() *RecordingHeartbeat {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Heartbeat); ok {
+			return x.Heartbeat
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -327,6 +337,10 @@ type ConnectRequest_Tags struct {
 	Tags *TagsAcquired `protobuf:"bytes,9,opt,name=tags,proto3,oneof"`
 }
 
+type ConnectRequest_Heartbeat struct {
+	Heartbeat *RecordingHeartbeat `protobuf:"bytes,10,opt,name=heartbeat,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Ack) isConnectRequest_Message() {}
@@ -345,6 +359,8 @@ func (*ConnectRequest_Budget) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Tags) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
+
 // ConnectResponse is what the operator says.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -359,6 +375,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_GrantEnd
 	//	*ConnectResponse_Budget
 	//	*ConnectResponse_Tags
+	//	*ConnectResponse_Attestation
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,6 +499,15 @@ func (x *ConnectResponse) GetTags() *TagsKept {
 	return nil
 }
 
+func (x *ConnectResponse) GetAttestation() *RecordingAttestation {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Attestation); ok {
+			return x.Attestation
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -522,6 +548,10 @@ type ConnectResponse_Tags struct {
 	Tags *TagsKept `protobuf:"bytes,9,opt,name=tags,proto3,oneof"`
 }
 
+type ConnectResponse_Attestation struct {
+	Attestation *RecordingAttestation `protobuf:"bytes,10,opt,name=attestation,proto3,oneof"`
+}
+
 func (*ConnectResponse_Snapshot) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Lease) isConnectResponse_Message() {}
@@ -540,6 +570,8 @@ func (*ConnectResponse_Budget) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Tags) isConnectResponse_Message() {}
 
+func (*ConnectResponse_Attestation) isConnectResponse_Message() {}
+
 // Hello opens the stream.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -550,9 +582,13 @@ type Hello struct {
 	// instance is random for each start of the process: a restarted container is another instance.
 	Instance string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	// revision is the highest revision that the sidecar holds; 0 if none. Snapshots that follow are above it.
-	Revision      uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// recording_key is the Ed25519 public key (32 bytes) that this process signs its recordings with, made when it started and
+	// kept in its memory alone; recording_proof is recording.Prove of it and instance.
+	RecordingKey   []byte `protobuf:"bytes,5,opt,name=recording_key,json=recordingKey,proto3" json:"recording_key,omitempty"`
+	RecordingProof []byte `protobuf:"bytes,6,opt,name=recording_proof,json=recordingProof,proto3" json:"recording_proof,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -611,6 +647,20 @@ func (x *Hello) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Hello) GetRecordingKey() []byte {
+	if x != nil {
+		return x.RecordingKey
+	}
+	return nil
+}
+
+func (x *Hello) GetRecordingProof() []byte {
+	if x != nil {
+		return x.RecordingProof
+	}
+	return nil
 }
 
 // Snapshot is everything that a sidecar may use. It replaces the one before: a data source that is not in it is gone.
@@ -1109,7 +1159,11 @@ type Recording struct {
 	// rows says whether masked rows are recorded.
 	Rows bool `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
 	// asynchronous says that answers wait for the recorder's queue only, not for stable storage.
-	Asynchronous  bool `protobuf:"varint,2,opt,name=asynchronous,proto3" json:"asynchronous,omitempty"`
+	Asynchronous bool `protobuf:"varint,2,opt,name=asynchronous,proto3" json:"asynchronous,omitempty"`
+	// digests says that instead of rows their digests are recorded. rows is then false.
+	Digests bool `protobuf:"varint,3,opt,name=digests,proto3" json:"digests,omitempty"`
+	// serve says that statements run unrecorded where they cannot be recorded. Unset, they are refused.
+	Serve         bool `protobuf:"varint,4,opt,name=serve,proto3" json:"serve,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1154,6 +1208,20 @@ func (x *Recording) GetRows() bool {
 func (x *Recording) GetAsynchronous() bool {
 	if x != nil {
 		return x.Asynchronous
+	}
+	return false
+}
+
+func (x *Recording) GetDigests() bool {
+	if x != nil {
+		return x.Digests
+	}
+	return false
+}
+
+func (x *Recording) GetServe() bool {
+	if x != nil {
+		return x.Serve
 	}
 	return false
 }
@@ -1677,26 +1745,137 @@ func (x *Report) GetSlowDripSince() *timestamppb.Timestamp {
 	return nil
 }
 
-// RecordingChunk is a part of a recording file.
+// RecordingAttestation is the operator's word for the key that a sidecar signs its recordings with (Hello.recording_key). It
+// comes before the first Snapshot of every stream, where the operator keeps recordings.
+type RecordingAttestation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// statement is JSON, recording.Attestation; signature is Ed25519 over it, see docs/recording-format.md.
+	Statement     []byte `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordingAttestation) Reset() {
+	*x = RecordingAttestation{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingAttestation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingAttestation) ProtoMessage() {}
+
+func (x *RecordingAttestation) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingAttestation.ProtoReflect.Descriptor instead.
+func (*RecordingAttestation) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RecordingAttestation) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *RecordingAttestation) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// RecordingHeartbeat says how much a sidecar has sealed. It comes once in a minute, and when a sidecar stops.
+type RecordingHeartbeat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// statement is JSON, recording.Heartbeat; signature is Ed25519 by the sidecar's key.
+	Statement     []byte `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordingHeartbeat) Reset() {
+	*x = RecordingHeartbeat{}
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingHeartbeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingHeartbeat) ProtoMessage() {}
+
+func (x *RecordingHeartbeat) ProtoReflect() protoreflect.Message {
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingHeartbeat.ProtoReflect.Descriptor instead.
+func (*RecordingHeartbeat) Descriptor() ([]byte, []int) {
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RecordingHeartbeat) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *RecordingHeartbeat) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// RecordingChunk is a part of a segment of a recording.
 type RecordingChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// id of the recording: 1 to 128 of [a-z0-9.-], not beginning with a dot.
+	// id of the recording, its session: 1 to 128 of [a-z0-9.-], not beginning with a dot.
 	Id         string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	DataSource string `protobuf:"bytes,2,opt,name=data_source,json=dataSource,proto3" json:"data_source,omitempty"`
-	// offset of data in the file, in bytes.
+	// offset of data in the segment, in bytes.
 	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	// data, at most 256 KiB.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	// complete says that the file ends here; sha256 is then the digest of the whole file.
-	Complete      bool   `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
-	Sha256        []byte `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// complete says that the segment ends here; sha256 is then the digest of all of it.
+	Complete bool   `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
+	Sha256   []byte `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// segment is its number in the recording, from 1. The segments of a recording come in their order.
+	Segment       uint64 `protobuf:"varint,7,opt,name=segment,proto3" json:"segment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordingChunk) Reset() {
 	*x = RecordingChunk{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[17]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1887,7 @@ func (x *RecordingChunk) String() string {
 func (*RecordingChunk) ProtoMessage() {}
 
 func (x *RecordingChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[17]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1900,7 @@ func (x *RecordingChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordingChunk.ProtoReflect.Descriptor instead.
 func (*RecordingChunk) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{17}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RecordingChunk) GetId() string {
@@ -1766,22 +1945,31 @@ func (x *RecordingChunk) GetSha256() []byte {
 	return nil
 }
 
-// RecordingAck says how much of a recording is on stable storage.
+func (x *RecordingChunk) GetSegment() uint64 {
+	if x != nil {
+		return x.Segment
+	}
+	return 0
+}
+
+// RecordingAck says how much of a segment has arrived.
 type RecordingAck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Size  uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
-	// complete says that the whole file is there and its digest is as told: the sidecar may delete its own.
+	// size is how much of the segment the operator holds; it may forget what is not complete.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// complete says that the whole segment is on stable storage, with its leaf for the log: the sidecar may delete its own.
 	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
-	// rejected says why the file will not be taken, such as DigestMismatch; the sidecar keeps it.
+	// rejected says why the segment will not be taken, such as BadSignature; the sidecar keeps it.
 	Rejected      string `protobuf:"bytes,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Segment       uint64 `protobuf:"varint,5,opt,name=segment,proto3" json:"segment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordingAck) Reset() {
 	*x = RecordingAck{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[18]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1981,7 @@ func (x *RecordingAck) String() string {
 func (*RecordingAck) ProtoMessage() {}
 
 func (x *RecordingAck) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[18]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1994,7 @@ func (x *RecordingAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordingAck.ProtoReflect.Descriptor instead.
 func (*RecordingAck) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{18}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecordingAck) GetId() string {
@@ -1835,6 +2023,13 @@ func (x *RecordingAck) GetRejected() string {
 		return x.Rejected
 	}
 	return ""
+}
+
+func (x *RecordingAck) GetSegment() uint64 {
+	if x != nil {
+		return x.Segment
+	}
+	return 0
 }
 
 // ApprovalRequest asks people for an operation that is held. A sidecar sends it again, with the same hold, over a new stream:
@@ -1877,7 +2072,7 @@ type ApprovalRequest struct {
 
 func (x *ApprovalRequest) Reset() {
 	*x = ApprovalRequest{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2084,7 @@ func (x *ApprovalRequest) String() string {
 func (*ApprovalRequest) ProtoMessage() {}
 
 func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[19]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2097,7 @@ func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalRequest.ProtoReflect.Descriptor instead.
 func (*ApprovalRequest) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{19}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ApprovalRequest) GetHold() string {
@@ -2029,7 +2224,7 @@ type RuleReference struct {
 
 func (x *RuleReference) Reset() {
 	*x = RuleReference{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2236,7 @@ func (x *RuleReference) String() string {
 func (*RuleReference) ProtoMessage() {}
 
 func (x *RuleReference) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[20]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2249,7 @@ func (x *RuleReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleReference.ProtoReflect.Descriptor instead.
 func (*RuleReference) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{20}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RuleReference) GetPolicy() string {
@@ -2084,7 +2279,7 @@ type HeldStatement struct {
 
 func (x *HeldStatement) Reset() {
 	*x = HeldStatement{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +2291,7 @@ func (x *HeldStatement) String() string {
 func (*HeldStatement) ProtoMessage() {}
 
 func (x *HeldStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[21]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +2304,7 @@ func (x *HeldStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldStatement.ProtoReflect.Descriptor instead.
 func (*HeldStatement) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{21}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HeldStatement) GetKind() string {
@@ -2147,7 +2342,7 @@ type ExceededLimit struct {
 
 func (x *ExceededLimit) Reset() {
 	*x = ExceededLimit{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2354,7 @@ func (x *ExceededLimit) String() string {
 func (*ExceededLimit) ProtoMessage() {}
 
 func (x *ExceededLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[22]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2367,7 @@ func (x *ExceededLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExceededLimit.ProtoReflect.Descriptor instead.
 func (*ExceededLimit) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{22}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExceededLimit) GetLimit() string {
@@ -2211,7 +2406,7 @@ type ApprovalPending struct {
 
 func (x *ApprovalPending) Reset() {
 	*x = ApprovalPending{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2418,7 @@ func (x *ApprovalPending) String() string {
 func (*ApprovalPending) ProtoMessage() {}
 
 func (x *ApprovalPending) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[23]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2431,7 @@ func (x *ApprovalPending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalPending.ProtoReflect.Descriptor instead.
 func (*ApprovalPending) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{23}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApprovalPending) GetHold() string {
@@ -2277,7 +2472,7 @@ type ApprovalAnswer struct {
 
 func (x *ApprovalAnswer) Reset() {
 	*x = ApprovalAnswer{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2484,7 @@ func (x *ApprovalAnswer) String() string {
 func (*ApprovalAnswer) ProtoMessage() {}
 
 func (x *ApprovalAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[24]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2497,7 @@ func (x *ApprovalAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalAnswer.ProtoReflect.Descriptor instead.
 func (*ApprovalAnswer) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{24}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ApprovalAnswer) GetHold() string {
@@ -2369,7 +2564,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2576,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[25]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2589,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{25}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Grant) GetName() string {
@@ -2451,7 +2646,7 @@ type GrantedAccess struct {
 
 func (x *GrantedAccess) Reset() {
 	*x = GrantedAccess{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2658,7 @@ func (x *GrantedAccess) String() string {
 func (*GrantedAccess) ProtoMessage() {}
 
 func (x *GrantedAccess) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[26]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2671,7 @@ func (x *GrantedAccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantedAccess.ProtoReflect.Descriptor instead.
 func (*GrantedAccess) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{26}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GrantedAccess) GetClasses() []string {
@@ -2504,7 +2699,7 @@ type GrantEnd struct {
 
 func (x *GrantEnd) Reset() {
 	*x = GrantEnd{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2711,7 @@ func (x *GrantEnd) String() string {
 func (*GrantEnd) ProtoMessage() {}
 
 func (x *GrantEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[27]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2724,7 @@ func (x *GrantEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantEnd.ProtoReflect.Descriptor instead.
 func (*GrantEnd) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{27}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GrantEnd) GetName() string {
@@ -2551,7 +2746,7 @@ type ApprovalWithdrawal struct {
 
 func (x *ApprovalWithdrawal) Reset() {
 	*x = ApprovalWithdrawal{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2758,7 @@ func (x *ApprovalWithdrawal) String() string {
 func (*ApprovalWithdrawal) ProtoMessage() {}
 
 func (x *ApprovalWithdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[28]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2771,7 @@ func (x *ApprovalWithdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalWithdrawal.ProtoReflect.Descriptor instead.
 func (*ApprovalWithdrawal) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{28}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApprovalWithdrawal) GetHold() string {
@@ -2608,7 +2803,7 @@ type TagsAcquired struct {
 
 func (x *TagsAcquired) Reset() {
 	*x = TagsAcquired{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2815,7 @@ func (x *TagsAcquired) String() string {
 func (*TagsAcquired) ProtoMessage() {}
 
 func (x *TagsAcquired) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[29]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2828,7 @@ func (x *TagsAcquired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagsAcquired.ProtoReflect.Descriptor instead.
 func (*TagsAcquired) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{29}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TagsAcquired) GetSequence() uint64 {
@@ -2673,7 +2868,7 @@ type AcquiredTags struct {
 
 func (x *AcquiredTags) Reset() {
 	*x = AcquiredTags{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2880,7 @@ func (x *AcquiredTags) String() string {
 func (*AcquiredTags) ProtoMessage() {}
 
 func (x *AcquiredTags) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[30]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2893,7 @@ func (x *AcquiredTags) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquiredTags.ProtoReflect.Descriptor instead.
 func (*AcquiredTags) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{30}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AcquiredTags) GetRelation() uint32 {
@@ -2748,7 +2943,7 @@ type TagsKept struct {
 
 func (x *TagsKept) Reset() {
 	*x = TagsKept{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2955,7 @@ func (x *TagsKept) String() string {
 func (*TagsKept) ProtoMessage() {}
 
 func (x *TagsKept) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[31]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2968,7 @@ func (x *TagsKept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagsKept.ProtoReflect.Descriptor instead.
 func (*TagsKept) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{31}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TagsKept) GetSequence() uint64 {
@@ -2812,7 +3007,7 @@ type BudgetRequest struct {
 
 func (x *BudgetRequest) Reset() {
 	*x = BudgetRequest{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2824,7 +3019,7 @@ func (x *BudgetRequest) String() string {
 func (*BudgetRequest) ProtoMessage() {}
 
 func (x *BudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[32]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2837,7 +3032,7 @@ func (x *BudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRequest.ProtoReflect.Descriptor instead.
 func (*BudgetRequest) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{32}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BudgetRequest) GetDataSource() string {
@@ -2907,7 +3102,7 @@ type BudgetAnswer struct {
 
 func (x *BudgetAnswer) Reset() {
 	*x = BudgetAnswer{}
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3114,7 @@ func (x *BudgetAnswer) String() string {
 func (*BudgetAnswer) ProtoMessage() {}
 
 func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_v1alpha1_sidecar_proto_msgTypes[33]
+	mi := &file_v1alpha1_sidecar_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3127,7 @@ func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAnswer.ProtoReflect.Descriptor instead.
 func (*BudgetAnswer) Descriptor() ([]byte, []int) {
-	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{33}
+	return file_v1alpha1_sidecar_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BudgetAnswer) GetSequence() uint64 {
@@ -2981,7 +3176,7 @@ var File_v1alpha1_sidecar_proto protoreflect.FileDescriptor
 
 const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\n" +
-	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x04\n" +
+	"\x16v1alpha1/sidecar.proto\x12\x1btidewaiter.sidecar.v1alpha1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x05\n" +
 	"\x0eConnectRequest\x12:\n" +
 	"\x05hello\x18\x01 \x01(\v2\".tidewaiter.sidecar.v1alpha1.HelloH\x00R\x05hello\x124\n" +
 	"\x03ack\x18\x02 \x01(\v2 .tidewaiter.sidecar.v1alpha1.AckH\x00R\x03ack\x127\n" +
@@ -2993,8 +3188,10 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"withdrawal\x18\a \x01(\v2/.tidewaiter.sidecar.v1alpha1.ApprovalWithdrawalH\x00R\n" +
 	"withdrawal\x12D\n" +
 	"\x06budget\x18\b \x01(\v2*.tidewaiter.sidecar.v1alpha1.BudgetRequestH\x00R\x06budget\x12?\n" +
-	"\x04tags\x18\t \x01(\v2).tidewaiter.sidecar.v1alpha1.TagsAcquiredH\x00R\x04tagsB\t\n" +
-	"\amessage\"\x8c\x05\n" +
+	"\x04tags\x18\t \x01(\v2).tidewaiter.sidecar.v1alpha1.TagsAcquiredH\x00R\x04tags\x12O\n" +
+	"\theartbeat\x18\n" +
+	" \x01(\v2/.tidewaiter.sidecar.v1alpha1.RecordingHeartbeatH\x00R\theartbeatB\t\n" +
+	"\amessage\"\xe3\x05\n" +
 	"\x0fConnectResponse\x12C\n" +
 	"\bsnapshot\x18\x01 \x01(\v2%.tidewaiter.sidecar.v1alpha1.SnapshotH\x00R\bsnapshot\x12:\n" +
 	"\x05lease\x18\x02 \x01(\v2\".tidewaiter.sidecar.v1alpha1.LeaseH\x00R\x05lease\x12I\n" +
@@ -3006,13 +3203,17 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x06answer\x18\x06 \x01(\v2+.tidewaiter.sidecar.v1alpha1.ApprovalAnswerH\x00R\x06answer\x12D\n" +
 	"\tgrant_end\x18\a \x01(\v2%.tidewaiter.sidecar.v1alpha1.GrantEndH\x00R\bgrantEnd\x12C\n" +
 	"\x06budget\x18\b \x01(\v2).tidewaiter.sidecar.v1alpha1.BudgetAnswerH\x00R\x06budget\x12;\n" +
-	"\x04tags\x18\t \x01(\v2%.tidewaiter.sidecar.v1alpha1.TagsKeptH\x00R\x04tagsB\t\n" +
-	"\amessage\"|\n" +
+	"\x04tags\x18\t \x01(\v2%.tidewaiter.sidecar.v1alpha1.TagsKeptH\x00R\x04tags\x12U\n" +
+	"\vattestation\x18\n" +
+	" \x01(\v21.tidewaiter.sidecar.v1alpha1.RecordingAttestationH\x00R\vattestationB\t\n" +
+	"\amessage\"\xca\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12!\n" +
 	"\fdata_sources\x18\x02 \x03(\tR\vdataSources\x12\x1a\n" +
 	"\binstance\x18\x03 \x01(\tR\binstance\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"\xd3\x01\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12#\n" +
+	"\rrecording_key\x18\x05 \x01(\fR\frecordingKey\x12'\n" +
+	"\x0frecording_proof\x18\x06 \x01(\fR\x0erecordingProof\"\xd3\x01\n" +
 	"\bSnapshot\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12J\n" +
 	"\fdata_sources\x18\x02 \x03(\v2'.tidewaiter.sidecar.v1alpha1.DataSourceR\vdataSources\x128\n" +
@@ -3054,10 +3255,12 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x02ca\x18\x02 \x01(\fR\x02ca\x12+\n" +
 	"\x11certificate_chain\x18\x03 \x01(\fR\x10certificateChain\x12\x1f\n" +
 	"\vprivate_key\x18\x04 \x01(\fR\n" +
-	"privateKey\"C\n" +
+	"privateKey\"s\n" +
 	"\tRecording\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\bR\x04rows\x12\"\n" +
-	"\fasynchronous\x18\x02 \x01(\bR\fasynchronous\">\n" +
+	"\fasynchronous\x18\x02 \x01(\bR\fasynchronous\x12\x18\n" +
+	"\adigests\x18\x03 \x01(\bR\adigests\x12\x14\n" +
+	"\x05serve\x18\x04 \x01(\bR\x05serve\">\n" +
 	"\x0eClassification\x12\x18\n" +
 	"\acolumns\x18\x01 \x03(\tR\acolumns\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\"\x82\x02\n" +
@@ -3106,7 +3309,13 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\n" +
 	"chain_head\x18\r \x01(\tR\tchainHead\x12\x16\n" +
 	"\x06alarms\x18\x0e \x01(\x04R\x06alarms\x12B\n" +
-	"\x0fslow_drip_since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\rslowDripSince\"\xa1\x01\n" +
+	"\x0fslow_drip_since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\rslowDripSince\"R\n" +
+	"\x14RecordingAttestation\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"P\n" +
+	"\x12RecordingHeartbeat\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xbb\x01\n" +
 	"\x0eRecordingChunk\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
@@ -3114,12 +3323,14 @@ const file_v1alpha1_sidecar_proto_rawDesc = "" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x1a\n" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
-	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"j\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\x12\x18\n" +
+	"\asegment\x18\a \x01(\x04R\asegment\"\x84\x01\n" +
 	"\fRecordingAck\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x1a\n" +
-	"\brejected\x18\x04 \x01(\tR\brejected\"\xfe\x04\n" +
+	"\brejected\x18\x04 \x01(\tR\brejected\x12\x18\n" +
+	"\asegment\x18\x05 \x01(\x04R\asegment\"\xfe\x04\n" +
 	"\x0fApprovalRequest\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\tR\x04hold\x12\x1f\n" +
 	"\vdata_source\x18\x02 \x01(\tR\n" +
@@ -3239,7 +3450,7 @@ func file_v1alpha1_sidecar_proto_rawDescGZIP() []byte {
 }
 
 var file_v1alpha1_sidecar_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_v1alpha1_sidecar_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_v1alpha1_sidecar_proto_goTypes = []any{
 	(TLSMode)(0),                  // 0: tidewaiter.sidecar.v1alpha1.TLSMode
 	(ApprovalOutcome)(0),          // 1: tidewaiter.sidecar.v1alpha1.ApprovalOutcome
@@ -3260,76 +3471,80 @@ var file_v1alpha1_sidecar_proto_goTypes = []any{
 	(*Ack)(nil),                   // 16: tidewaiter.sidecar.v1alpha1.Ack
 	(*Nack)(nil),                  // 17: tidewaiter.sidecar.v1alpha1.Nack
 	(*Report)(nil),                // 18: tidewaiter.sidecar.v1alpha1.Report
-	(*RecordingChunk)(nil),        // 19: tidewaiter.sidecar.v1alpha1.RecordingChunk
-	(*RecordingAck)(nil),          // 20: tidewaiter.sidecar.v1alpha1.RecordingAck
-	(*ApprovalRequest)(nil),       // 21: tidewaiter.sidecar.v1alpha1.ApprovalRequest
-	(*RuleReference)(nil),         // 22: tidewaiter.sidecar.v1alpha1.RuleReference
-	(*HeldStatement)(nil),         // 23: tidewaiter.sidecar.v1alpha1.HeldStatement
-	(*ExceededLimit)(nil),         // 24: tidewaiter.sidecar.v1alpha1.ExceededLimit
-	(*ApprovalPending)(nil),       // 25: tidewaiter.sidecar.v1alpha1.ApprovalPending
-	(*ApprovalAnswer)(nil),        // 26: tidewaiter.sidecar.v1alpha1.ApprovalAnswer
-	(*Grant)(nil),                 // 27: tidewaiter.sidecar.v1alpha1.Grant
-	(*GrantedAccess)(nil),         // 28: tidewaiter.sidecar.v1alpha1.GrantedAccess
-	(*GrantEnd)(nil),              // 29: tidewaiter.sidecar.v1alpha1.GrantEnd
-	(*ApprovalWithdrawal)(nil),    // 30: tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
-	(*TagsAcquired)(nil),          // 31: tidewaiter.sidecar.v1alpha1.TagsAcquired
-	(*AcquiredTags)(nil),          // 32: tidewaiter.sidecar.v1alpha1.AcquiredTags
-	(*TagsKept)(nil),              // 33: tidewaiter.sidecar.v1alpha1.TagsKept
-	(*BudgetRequest)(nil),         // 34: tidewaiter.sidecar.v1alpha1.BudgetRequest
-	(*BudgetAnswer)(nil),          // 35: tidewaiter.sidecar.v1alpha1.BudgetAnswer
-	nil,                           // 36: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*RecordingAttestation)(nil),  // 19: tidewaiter.sidecar.v1alpha1.RecordingAttestation
+	(*RecordingHeartbeat)(nil),    // 20: tidewaiter.sidecar.v1alpha1.RecordingHeartbeat
+	(*RecordingChunk)(nil),        // 21: tidewaiter.sidecar.v1alpha1.RecordingChunk
+	(*RecordingAck)(nil),          // 22: tidewaiter.sidecar.v1alpha1.RecordingAck
+	(*ApprovalRequest)(nil),       // 23: tidewaiter.sidecar.v1alpha1.ApprovalRequest
+	(*RuleReference)(nil),         // 24: tidewaiter.sidecar.v1alpha1.RuleReference
+	(*HeldStatement)(nil),         // 25: tidewaiter.sidecar.v1alpha1.HeldStatement
+	(*ExceededLimit)(nil),         // 26: tidewaiter.sidecar.v1alpha1.ExceededLimit
+	(*ApprovalPending)(nil),       // 27: tidewaiter.sidecar.v1alpha1.ApprovalPending
+	(*ApprovalAnswer)(nil),        // 28: tidewaiter.sidecar.v1alpha1.ApprovalAnswer
+	(*Grant)(nil),                 // 29: tidewaiter.sidecar.v1alpha1.Grant
+	(*GrantedAccess)(nil),         // 30: tidewaiter.sidecar.v1alpha1.GrantedAccess
+	(*GrantEnd)(nil),              // 31: tidewaiter.sidecar.v1alpha1.GrantEnd
+	(*ApprovalWithdrawal)(nil),    // 32: tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
+	(*TagsAcquired)(nil),          // 33: tidewaiter.sidecar.v1alpha1.TagsAcquired
+	(*AcquiredTags)(nil),          // 34: tidewaiter.sidecar.v1alpha1.AcquiredTags
+	(*TagsKept)(nil),              // 35: tidewaiter.sidecar.v1alpha1.TagsKept
+	(*BudgetRequest)(nil),         // 36: tidewaiter.sidecar.v1alpha1.BudgetRequest
+	(*BudgetAnswer)(nil),          // 37: tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	nil,                           // 38: tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
 }
 var file_v1alpha1_sidecar_proto_depIdxs = []int32{
 	4,  // 0: tidewaiter.sidecar.v1alpha1.ConnectRequest.hello:type_name -> tidewaiter.sidecar.v1alpha1.Hello
 	16, // 1: tidewaiter.sidecar.v1alpha1.ConnectRequest.ack:type_name -> tidewaiter.sidecar.v1alpha1.Ack
 	17, // 2: tidewaiter.sidecar.v1alpha1.ConnectRequest.nack:type_name -> tidewaiter.sidecar.v1alpha1.Nack
 	18, // 3: tidewaiter.sidecar.v1alpha1.ConnectRequest.report:type_name -> tidewaiter.sidecar.v1alpha1.Report
-	19, // 4: tidewaiter.sidecar.v1alpha1.ConnectRequest.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingChunk
-	21, // 5: tidewaiter.sidecar.v1alpha1.ConnectRequest.approval:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalRequest
-	30, // 6: tidewaiter.sidecar.v1alpha1.ConnectRequest.withdrawal:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
-	34, // 7: tidewaiter.sidecar.v1alpha1.ConnectRequest.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetRequest
-	31, // 8: tidewaiter.sidecar.v1alpha1.ConnectRequest.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsAcquired
-	5,  // 9: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
-	14, // 10: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	15, // 11: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
-	20, // 12: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
-	25, // 13: tidewaiter.sidecar.v1alpha1.ConnectResponse.pending:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalPending
-	26, // 14: tidewaiter.sidecar.v1alpha1.ConnectResponse.answer:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalAnswer
-	29, // 15: tidewaiter.sidecar.v1alpha1.ConnectResponse.grant_end:type_name -> tidewaiter.sidecar.v1alpha1.GrantEnd
-	35, // 16: tidewaiter.sidecar.v1alpha1.ConnectResponse.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetAnswer
-	33, // 17: tidewaiter.sidecar.v1alpha1.ConnectResponse.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsKept
-	6,  // 18: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
-	14, // 19: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
-	7,  // 20: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
-	8,  // 21: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
-	11, // 22: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
-	12, // 23: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
-	13, // 24: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
-	32, // 25: tidewaiter.sidecar.v1alpha1.DataSource.acquired:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
-	9,  // 26: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
-	10, // 27: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
-	0,  // 28: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
-	36, // 29: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
-	37, // 30: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
-	37, // 31: tidewaiter.sidecar.v1alpha1.Report.slow_drip_since:type_name -> google.protobuf.Timestamp
-	22, // 32: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	23, // 33: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
-	24, // 34: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
-	37, // 35: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 36: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
-	27, // 37: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
-	22, // 38: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	28, // 39: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
-	32, // 40: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
-	22, // 41: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
-	2,  // 42: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
-	3,  // 43: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
-	43, // [43:44] is the sub-list for method output_type
-	42, // [42:43] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	21, // 4: tidewaiter.sidecar.v1alpha1.ConnectRequest.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingChunk
+	23, // 5: tidewaiter.sidecar.v1alpha1.ConnectRequest.approval:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalRequest
+	32, // 6: tidewaiter.sidecar.v1alpha1.ConnectRequest.withdrawal:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalWithdrawal
+	36, // 7: tidewaiter.sidecar.v1alpha1.ConnectRequest.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetRequest
+	33, // 8: tidewaiter.sidecar.v1alpha1.ConnectRequest.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsAcquired
+	20, // 9: tidewaiter.sidecar.v1alpha1.ConnectRequest.heartbeat:type_name -> tidewaiter.sidecar.v1alpha1.RecordingHeartbeat
+	5,  // 10: tidewaiter.sidecar.v1alpha1.ConnectResponse.snapshot:type_name -> tidewaiter.sidecar.v1alpha1.Snapshot
+	14, // 11: tidewaiter.sidecar.v1alpha1.ConnectResponse.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	15, // 12: tidewaiter.sidecar.v1alpha1.ConnectResponse.revocation:type_name -> tidewaiter.sidecar.v1alpha1.Revocation
+	22, // 13: tidewaiter.sidecar.v1alpha1.ConnectResponse.recording:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAck
+	27, // 14: tidewaiter.sidecar.v1alpha1.ConnectResponse.pending:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalPending
+	28, // 15: tidewaiter.sidecar.v1alpha1.ConnectResponse.answer:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalAnswer
+	31, // 16: tidewaiter.sidecar.v1alpha1.ConnectResponse.grant_end:type_name -> tidewaiter.sidecar.v1alpha1.GrantEnd
+	37, // 17: tidewaiter.sidecar.v1alpha1.ConnectResponse.budget:type_name -> tidewaiter.sidecar.v1alpha1.BudgetAnswer
+	35, // 18: tidewaiter.sidecar.v1alpha1.ConnectResponse.tags:type_name -> tidewaiter.sidecar.v1alpha1.TagsKept
+	19, // 19: tidewaiter.sidecar.v1alpha1.ConnectResponse.attestation:type_name -> tidewaiter.sidecar.v1alpha1.RecordingAttestation
+	6,  // 20: tidewaiter.sidecar.v1alpha1.Snapshot.data_sources:type_name -> tidewaiter.sidecar.v1alpha1.DataSource
+	14, // 21: tidewaiter.sidecar.v1alpha1.Snapshot.lease:type_name -> tidewaiter.sidecar.v1alpha1.Lease
+	7,  // 22: tidewaiter.sidecar.v1alpha1.DataSource.listen:type_name -> tidewaiter.sidecar.v1alpha1.Listen
+	8,  // 23: tidewaiter.sidecar.v1alpha1.DataSource.credential:type_name -> tidewaiter.sidecar.v1alpha1.Credential
+	11, // 24: tidewaiter.sidecar.v1alpha1.DataSource.recording:type_name -> tidewaiter.sidecar.v1alpha1.Recording
+	12, // 25: tidewaiter.sidecar.v1alpha1.DataSource.classifications:type_name -> tidewaiter.sidecar.v1alpha1.Classification
+	13, // 26: tidewaiter.sidecar.v1alpha1.DataSource.identity:type_name -> tidewaiter.sidecar.v1alpha1.Identity
+	34, // 27: tidewaiter.sidecar.v1alpha1.DataSource.acquired:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	9,  // 28: tidewaiter.sidecar.v1alpha1.DataSource.postgres:type_name -> tidewaiter.sidecar.v1alpha1.Postgres
+	10, // 29: tidewaiter.sidecar.v1alpha1.Postgres.tls:type_name -> tidewaiter.sidecar.v1alpha1.TLS
+	0,  // 30: tidewaiter.sidecar.v1alpha1.TLS.mode:type_name -> tidewaiter.sidecar.v1alpha1.TLSMode
+	38, // 31: tidewaiter.sidecar.v1alpha1.Identity.labels:type_name -> tidewaiter.sidecar.v1alpha1.Identity.LabelsEntry
+	39, // 32: tidewaiter.sidecar.v1alpha1.Report.last_activity:type_name -> google.protobuf.Timestamp
+	39, // 33: tidewaiter.sidecar.v1alpha1.Report.slow_drip_since:type_name -> google.protobuf.Timestamp
+	24, // 34: tidewaiter.sidecar.v1alpha1.ApprovalRequest.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	25, // 35: tidewaiter.sidecar.v1alpha1.ApprovalRequest.statements:type_name -> tidewaiter.sidecar.v1alpha1.HeldStatement
+	26, // 36: tidewaiter.sidecar.v1alpha1.ApprovalRequest.exceeded:type_name -> tidewaiter.sidecar.v1alpha1.ExceededLimit
+	39, // 37: tidewaiter.sidecar.v1alpha1.ApprovalPending.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 38: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.outcome:type_name -> tidewaiter.sidecar.v1alpha1.ApprovalOutcome
+	29, // 39: tidewaiter.sidecar.v1alpha1.ApprovalAnswer.grant:type_name -> tidewaiter.sidecar.v1alpha1.Grant
+	24, // 40: tidewaiter.sidecar.v1alpha1.Grant.rules:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	30, // 41: tidewaiter.sidecar.v1alpha1.Grant.access:type_name -> tidewaiter.sidecar.v1alpha1.GrantedAccess
+	34, // 42: tidewaiter.sidecar.v1alpha1.TagsAcquired.columns:type_name -> tidewaiter.sidecar.v1alpha1.AcquiredTags
+	24, // 43: tidewaiter.sidecar.v1alpha1.BudgetRequest.rule:type_name -> tidewaiter.sidecar.v1alpha1.RuleReference
+	2,  // 44: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:input_type -> tidewaiter.sidecar.v1alpha1.ConnectRequest
+	3,  // 45: tidewaiter.sidecar.v1alpha1.SidecarService.Connect:output_type -> tidewaiter.sidecar.v1alpha1.ConnectResponse
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_v1alpha1_sidecar_proto_init() }
@@ -3347,6 +3562,7 @@ func file_v1alpha1_sidecar_proto_init() {
 		(*ConnectRequest_Withdrawal)(nil),
 		(*ConnectRequest_Budget)(nil),
 		(*ConnectRequest_Tags)(nil),
+		(*ConnectRequest_Heartbeat)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Snapshot)(nil),
@@ -3358,18 +3574,19 @@ func file_v1alpha1_sidecar_proto_init() {
 		(*ConnectResponse_GrantEnd)(nil),
 		(*ConnectResponse_Budget)(nil),
 		(*ConnectResponse_Tags)(nil),
+		(*ConnectResponse_Attestation)(nil),
 	}
 	file_v1alpha1_sidecar_proto_msgTypes[4].OneofWrappers = []any{
 		(*DataSource_Postgres)(nil),
 	}
-	file_v1alpha1_sidecar_proto_msgTypes[19].OneofWrappers = []any{}
+	file_v1alpha1_sidecar_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_v1alpha1_sidecar_proto_rawDesc), len(file_v1alpha1_sidecar_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
