@@ -117,6 +117,9 @@ func (p *Proxy) serve(o Options, s *Source) (*served, error) {
 		Approver: approver,
 		Gate:     s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
 		Recorder: func(d record.Durability) (session.Recorder, error) {
+			if o.recorder != nil {
+				return o.recorder(s.Name, d)
+			}
 			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: d})
 			return &countingRecorder{recorder: recorder, tally: p.tally}, err
 		},
