@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 )
 
 // crowd bounds how many requests are answered at the same time: of one user, so that nobody keeps others from reading, and of all.
@@ -20,15 +22,15 @@ func newCrowd(perUser, all int) *crowd {
 }
 
 // enter counts a request until leave is called, or refuses it.
-func (c *crowd) enter(user string) (leave func(), r *Refusal) {
+func (c *crowd) enter(user string) (leave func(), r *wire.Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.users[user] >= c.perUser:
-		return nil, refuse(http.StatusTooManyRequests, ReasonTooMany,
+		return nil, refuse(http.StatusTooManyRequests, wire.ReasonTooMany,
 			user+" has "+strconv.Itoa(c.perUser)+" requests open: wait for one to end")
 	case c.now >= c.all:
-		return nil, refuse(http.StatusTooManyRequests, ReasonTooMany, "too many requests are open: try again")
+		return nil, refuse(http.StatusTooManyRequests, wire.ReasonTooMany, "too many requests are open: try again")
 	}
 	c.users[user]++
 	c.now++

@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
@@ -18,21 +20,16 @@ const (
 	maxReason  = 1024    // characters
 )
 
-// Erasure asks to erase a session.
-type Erasure struct {
-	Namespace string `json:"namespace"`
-	UID       string `json:"uid"` // of the pod
-	Session   string `json:"session"`
-	Reason    string `json:"reason"` // which is kept in the log over all sessions, for good
-}
-
 // erase deletes a session's key. It cannot be undone.
-func (s *Server) erase(x *exchange) *Refusal {
+func (s *Server) erase(x *exchange) *wire.Refusal {
 	x.kind = kindErase
 	if _, refusal := parameters(x.r); refusal != nil {
 		return refusal
 	}
+	body := http.NewResponseController(x.w)
+	_ = body.SetReadDeadline(time.Now().Add(headerTimeout)) // the connection can be given one
 	e, refusal := readErasure(x.r.Body)
+	_ = body.SetReadDeadline(time.Time{}) // or the wait for the end of the connection would end the request
 	if refusal != nil {
 		return refusal
 	}
@@ -42,7 +39,7 @@ func (s *Server) erase(x *exchange) *Refusal {
 	}
 	x.about = append(x.about, "reason", e.Reason)
 	if s.o.Eraser == nil {
-		return refuse(http.StatusNotImplemented, ReasonNoErasure, "this operator cannot erase: its recordings are not encrypted")
+		return refuse(http.StatusNotImplemented, wire.ReasonNoErasure, "this operator cannot erase: its recordings are not encrypted")
 	}
 	by := x.user.Username
 	if id := x.user.credential(); id != "" {
@@ -50,19 +47,17 @@ func (s *Server) erase(x *exchange) *Refusal {
 	}
 	if err := s.o.Eraser.Erase(x.r.Context(), session, by, e.Reason); err != nil {
 		if errors.Is(err, store.ErrErased) {
-			return refuse(http.StatusGone, ReasonErased, "the session was erased before")
+			return refuse(http.StatusGone, wire.ReasonErased, "the session was erased before")
 		}
 		return s.failed(x, err)
 	}
 	x.begun = true
-	answer(x.w, http.StatusOK, struct {
-		Erased bool `json:"erased"`
-	}{true})
+	answer(x.w, http.StatusOK, wire.Key{Erased: true})
 	return nil
 }
 
 // readErasure reads and judges the request's body.
-func readErasure(body io.Reader) (e Erasure, _ *Refusal) {
+func readErasure(body io.Reader) (e wire.Erasure, _ *wire.Refusal) {
 	const form = `send {"namespace": …, "uid": …, "session": …, "reason": …}`
 	d := json.NewDecoder(io.LimitReader(body, maxErasure))
 	d.DisallowUnknownFields()

@@ -5,36 +5,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
 // Bounds of one answer to /v1/list.
 const (
 	defaultPage = 1000
-	maxPage     = 10_000
 	maxDays     = 400     // of the index; more are another page
-	maxScanned  = 200_000 // objects that come before the page, which stores without a place to begin at go through
+	maxSkipped  = 200_000 // objects that come before the page: a store has no place to begin at
 )
 
-// Line is a line of a list: an object, or the last line.
-type Line struct {
-	Name string    `json:"name,omitempty"`
-	Size int64     `json:"size,omitempty"`
-	Time time.Time `json:"time,omitzero"`
-	// Next is, on the last line, what to give as after for more.
-	Next string `json:"next,omitempty"`
-	// End is true on the last line of the last page. A list whose last line has neither Next nor End was cut off.
-	End bool `json:"end,omitempty"`
-}
-
 // list answers with names.
-func (s *Server) list(x *exchange) *Refusal {
+func (s *Server) list(x *exchange) *wire.Refusal {
 	x.kind = kindList
 	query, refusal := parameters(x.r, "prefix", "after", "namespace", "limit")
 	if refusal != nil {
@@ -43,8 +31,8 @@ func (s *Server) list(x *exchange) *Refusal {
 	limit := defaultPage
 	if v, ok := query["limit"]; ok {
 		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxPage {
-			return badName("limit is not a number from 1 to "+strconv.Itoa(maxPage), "give one")
+		if err != nil || n < 1 || n > wire.MaxPage {
+			return badName("limit is not a number from 1 to "+strconv.Itoa(wire.MaxPage), "give one")
 		}
 		limit = n
 	}
@@ -73,78 +61,95 @@ func (s *Server) list(x *exchange) *Refusal {
 }
 
 // page writes the objects of a page and returns the last line.
-func (s *Server) page(ctx context.Context, l *listing, out *json.Encoder) (Line, error) {
-	written, scanned := 0, 0
-	next := ""
-	for prefix, err := range s.prefixes(ctx, l, &next) {
-		if err != nil {
-			return Line{}, err
-		}
+func (s *Server) page(ctx context.Context, l *listing, out *json.Encoder) (wire.Line, error) {
+	prefixes, rest, err := s.prefixes(ctx, l)
+	if err != nil {
+		return wire.Line{}, err
+	}
+	last, written, skipped := "", 0, 0
+	for _, prefix := range prefixes {
 		for o, err := range s.o.Source.List(ctx, prefix) {
 			if err == nil {
 				err = ctx.Err()
 			}
-			if err != nil {
-				return Line{}, err
-			}
-			if o.Name <= l.after {
-				if scanned++; scanned > maxScanned {
-					return Line{}, fmt.Errorf("audit: more than %d objects come before the page: list a longer prefix", maxScanned)
+			switch {
+			case err != nil:
+				return wire.Line{}, err
+			case o.Name <= l.after:
+				if skipped++; skipped > maxSkipped {
+					return wire.Line{}, fmt.Errorf("audit: more than %d objects come before the page", maxSkipped)
 				}
 				continue
+			case !l.of(o.Name):
+				continue
+			case written == l.limit:
+				return wire.Line{Next: last}, nil
 			}
-			if written == limitOf(l) {
-				return Line{Next: next}, nil
+			if err := out.Encode(wire.Line{Name: o.Name, Size: o.Size, Time: o.Time}); err != nil {
+				return wire.Line{}, err
 			}
-			if err := out.Encode(Line{Name: o.Name, Size: o.Size, Time: o.Time}); err != nil {
-				return Line{}, err
-			}
-			written++
-			next = o.Name
+			last, written = o.Name, written+1
 		}
 	}
-	if next != "" && strings.HasSuffix(next, more) {
-		return Line{Next: strings.TrimSuffix(next, more)}, nil
-	}
-	return Line{End: true}, nil
+	return wire.Line{Next: rest, End: rest == ""}, nil
 }
 
-func limitOf(l *listing) int { return l.limit }
-
-// more ends what prefixes leaves in next where there are more days than one page takes.
-const more = "/more"
-
-// prefixes are those that a list is made of. That of the index is listed day by day, so that a page begins at its day, and that one
-// namespace can be listed without going through the others.
-func (s *Server) prefixes(ctx context.Context, l *listing, next *string) iter.Seq2[string, error] {
+// prefixes are those that a list is made of, and what comes after them, if anything does. The index is listed day by day, so that a
+// page begins at its day, and that one namespace can be listed without going through the others.
+func (s *Server) prefixes(ctx context.Context, l *listing) (prefixes []string, rest string, err error) {
 	if !l.daily {
-		return func(yield func(string, error) bool) { yield(l.prefix, nil) }
+		return []string{l.prefix}, "", nil
 	}
-	return func(yield func(string, error) bool) {
-		day, err := s.firstDay(ctx, l)
-		if err != nil {
-			yield("", err)
-			return
+	day, err := s.firstDay(ctx, l)
+	if err != nil {
+		return nil, "", err
+	}
+	end := s.o.Now().UTC()
+	for ; !day.After(end); day = day.AddDate(0, 0, 1) {
+		prefix := store.Index + day.Format(time.DateOnly)
+		switch {
+		case !strings.HasPrefix(prefix, l.prefix):
+			continue
+		case len(prefixes) == maxDays:
+			return prefixes, prefix, nil
 		}
-		end := s.o.Now().UTC().Add(24 * time.Hour) // a sidecar's clock may be ahead
-		for n := 0; !day.After(end); n, day = n+1, day.AddDate(0, 0, 1) {
-			prefix := store.Index + day.Format(time.DateOnly)
-			if !strings.HasPrefix(prefix, l.prefix) {
-				continue
-			}
-			if n > maxDays {
-				*next = prefix + more
-				return
-			}
-			prefix += "/"
-			if l.namespace != "" {
-				prefix += l.namespace + "/"
-			}
-			if !yield(prefix, nil) {
-				return
-			}
+		prefix += "/"
+		if l.namespace != "" {
+			prefix += l.namespace + "/"
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	for _, later := range laterThan(end.Format(time.DateOnly)) {
+		if later = store.Index + later; strings.HasPrefix(later, l.prefix) {
+			prefixes = append(prefixes, later)
+		} else if strings.HasPrefix(l.prefix, later) {
+			prefixes = append(prefixes, l.prefix)
 		}
 	}
+	return prefixes, "", nil
+}
+
+// laterThan returns, in their order, what days begin with that are later than one. A session whose sidecar had its clock ahead must
+// not be hidden by that.
+func laterThan(day string) (out []string) {
+	for i := len(day) - 1; i >= 0; i-- {
+		if day[i] == '-' {
+			continue
+		}
+		for digit := day[i] + 1; digit <= '9'; digit++ {
+			out = append(out, day[:i]+string(rune(digit)))
+		}
+	}
+	return out
+}
+
+// of reports whether an entry of the index is one of those that the list is about.
+func (l *listing) of(name string) bool {
+	if !l.daily || l.namespace == "" {
+		return true
+	}
+	session, ok := parseEntry(name)
+	return ok && session.Namespace == l.namespace
 }
 
 // firstDay is the day of the index at which a list begins.
@@ -167,7 +172,7 @@ func (s *Server) firstDay(ctx context.Context, l *listing) (time.Time, error) {
 }
 
 // key answers whether a session was erased.
-func (s *Server) key(x *exchange) *Refusal {
+func (s *Server) key(x *exchange) *wire.Refusal {
 	x.kind = kindKey
 	query, refusal := parameters(x.r, "namespace", "uid", "session")
 	if refusal != nil {
@@ -182,14 +187,12 @@ func (s *Server) key(x *exchange) *Refusal {
 		return s.failed(x, err)
 	}
 	x.begun = true
-	answer(x.w, http.StatusOK, struct {
-		Erased bool `json:"erased"`
-	}{false})
+	answer(x.w, http.StatusOK, wire.Key{})
 	return nil
 }
 
 // known checks a session's names, and that the caller may do something with it.
-func (s *Server) known(x *exchange, session store.Session, verb string) *Refusal {
+func (s *Server) known(x *exchange, session store.Session, verb string) *wire.Refusal {
 	if !session.Valid() || !namespacePattern.MatchString(session.Namespace) {
 		return badName("namespace, uid and session do not name a session", "give those of its segments' names: recordings/NAMESPACE/UID/SESSION/")
 	}

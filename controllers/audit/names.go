@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
@@ -39,8 +40,8 @@ type object struct {
 // need is the right to read it. The log is about every namespace.
 func (o *object) need() right { return right{verbRead, o.session.Namespace} }
 
-func badName(what, cure string) *Refusal {
-	return refuse(http.StatusBadRequest, ReasonBadRequest, what+": "+cure)
+func badName(what, cure string) *wire.Refusal {
+	return refuse(http.StatusBadRequest, wire.ReasonBadRequest, what+": "+cure)
 }
 
 // wellFormed refuses names that could mean something else to a store than they do here.
@@ -50,7 +51,7 @@ func wellFormed(name string) bool {
 }
 
 // parseObject says what a name is of. Anything that it does not know is refused, and keys are.
-func parseObject(name string) (*object, *Refusal) {
+func parseObject(name string) (*object, *wire.Refusal) {
 	const cure = "names are as /v1/list gives them"
 	if !wellFormed(name) || strings.HasSuffix(name, "/") {
 		return nil, badName("name is not the name of an object", cure)
@@ -106,7 +107,7 @@ func (l *listing) need() right { return right{verbRead, l.namespace} }
 
 // parseListing says what a prefix is of. A prefix within a namespace needs the right there alone; any other one needs it everywhere,
 // unless namespace confines it.
-func parseListing(prefix, namespace, after string, limit int) (*listing, *Refusal) {
+func parseListing(prefix, namespace, after string, limit int) (*listing, *wire.Refusal) {
 	if !wellFormed(prefix) {
 		return nil, badName("prefix is not the beginning of names", "give "+store.Recordings+", "+store.Index+" or "+store.Log+", or longer")
 	}

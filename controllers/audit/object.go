@@ -8,12 +8,13 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
 // parameters reads the query. What is not known is refused: a misspelt parameter must not change what is answered.
-func parameters(r *http.Request, known ...string) (map[string]string, *Refusal) {
+func parameters(r *http.Request, known ...string) (map[string]string, *wire.Refusal) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, badName("the query cannot be read", "write it as name=value&name=value, percent-encoded")
@@ -45,7 +46,7 @@ func joined(words []string) string {
 }
 
 // object answers with one object.
-func (s *Server) object(x *exchange) *Refusal {
+func (s *Server) object(x *exchange) *wire.Refusal {
 	query, refusal := parameters(x.r, "name", "stored")
 	if refusal != nil {
 		return refusal
@@ -82,13 +83,13 @@ func (s *Server) object(x *exchange) *Refusal {
 const maxStored = recording.SegmentHeader + recording.MaxHead + 64 + 2*recording.MaxSegment
 
 // sealed answers with a segment as its sidecar sealed it. It is held in memory: what does not decrypt to what was signed is not sent.
-func (s *Server) sealed(x *exchange, o *object) *Refusal {
+func (s *Server) sealed(x *exchange, o *object) *wire.Refusal {
 	ctx := x.r.Context()
 	select {
 	case s.decrypting <- struct{}{}:
 		defer func() { <-s.decrypting }()
 	case <-ctx.Done():
-		return refuse(http.StatusTooManyRequests, ReasonTooMany, "too many segments are being decrypted: try again")
+		return refuse(http.StatusTooManyRequests, wire.ReasonTooMany, "too many segments are being decrypted: try again")
 	}
 	in, err := s.o.Source.Open(ctx, o.name)
 	if err != nil {
@@ -112,7 +113,7 @@ func (s *Server) sealed(x *exchange, o *object) *Refusal {
 	return nil
 }
 
-func (s *Server) open(x *exchange, o *object, segment *recording.Segment) (*recording.Segment, *Refusal) {
+func (s *Server) open(x *exchange, o *object, segment *recording.Segment) (*recording.Segment, *wire.Refusal) {
 	if segment.Kind != recording.BodyEncrypted {
 		sealed, err := segment.Sealed(nil)
 		if err != nil {
@@ -132,7 +133,7 @@ func (s *Server) open(x *exchange, o *object, segment *recording.Segment) (*reco
 }
 
 // failed is what an error of the store, or of the way to the caller, means to the caller. The log has its text.
-func (s *Server) failed(x *exchange, err error) *Refusal {
+func (s *Server) failed(x *exchange, err error) *wire.Refusal {
 	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrErased) && x.r.Context().Err() == nil {
 		s.o.Log.Error(err, "reading the store of recordings", x.about...)
 	}
@@ -140,11 +141,11 @@ func (s *Server) failed(x *exchange, err error) *Refusal {
 }
 
 // damaged is for a segment that is there and is not what was sealed.
-func (s *Server) damaged(x *exchange, err error) *Refusal {
+func (s *Server) damaged(x *exchange, err error) *wire.Refusal {
 	if x.r.Context().Err() != nil {
 		return ofStore(x.r.Context().Err())
 	}
 	s.o.Log.Error(err, "a stored segment cannot be given as it was sealed", x.about...)
-	return refuse(http.StatusUnprocessableEntity, ReasonNotSegment,
+	return refuse(http.StatusUnprocessableEntity, wire.ReasonNotSegment,
 		"the object is not the segment that was sealed: it is damaged, was changed, or its key is another; stored=1 gives its bytes, and kubectl tidewaiter verify says what is wrong")
 }

@@ -17,9 +17,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
-// Audience that a reader's token has to be made for: tokens for the API server, or for anybody else, are not taken.
-const Audience = "tidewaiter.dev/recordings"
-
 // TokenReviewer is what is used of client-go's AuthenticationV1().TokenReviews().
 type TokenReviewer interface {
 	Create(ctx context.Context, review *authenticationv1.TokenReview, o metav1.CreateOptions) (*authenticationv1.TokenReview, error)

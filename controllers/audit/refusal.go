@@ -7,44 +7,16 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
-// Reasons of refusals, in answers, metrics and log lines.
-const (
-	ReasonTokenMissing   = "TokenMissing"
-	ReasonTokenMalformed = "TokenMalformed"
-	ReasonTokenAudience  = "TokenAudience"
-	ReasonTokenExpired   = "TokenExpired"
-	ReasonTokenRejected  = "TokenRejected"
-	ReasonForbidden      = "Forbidden"
-	ReasonBadRequest     = "BadRequest"
-	ReasonNotFound       = "NotFound"
-	ReasonErased         = "Erased"
-	ReasonNotSegment     = "NotASegment"
-	ReasonTooMany        = "TooManyRequests"
-	ReasonMethod         = "MethodNotAllowed"
-	ReasonNoErasure      = "NoErasure"
-	ReasonUnavailable    = "Unavailable" // the API server or the store did not answer
-	ReasonStopping       = "Stopping"
-)
-
-// Refusal is the answer to a request that is not fulfilled, as JSON.
-type Refusal struct {
-	Status  int    `json:"-"`       // of HTTP
-	Reason  string `json:"reason"`  // one of the Reasons
-	Message string `json:"message"` // what is wrong, and what to do
+func refuse(status int, reason, message string) *wire.Refusal {
+	return &wire.Refusal{Status: status, Reason: reason, Message: message}
 }
 
-// Error is the message.
-func (r *Refusal) Error() string { return r.Message }
-
-func refuse(status int, reason, message string) *Refusal {
-	return &Refusal{Status: status, Reason: reason, Message: message}
-}
-
-// write sends the refusal. Who should come again is told when.
-func (r *Refusal) write(w http.ResponseWriter) {
+// write sends a refusal. Who should come again is told when.
+func write(w http.ResponseWriter, r *wire.Refusal) {
 	h := w.Header()
 	switch r.Status {
 	case http.StatusUnauthorized:
@@ -66,16 +38,16 @@ func answer(w http.ResponseWriter, status int, body any) {
 }
 
 // ofStore says what an error of the store means to who asked. Its text stays here: it may name buckets and accounts.
-func ofStore(err error) *Refusal {
+func ofStore(err error) *wire.Refusal {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return refuse(http.StatusNotFound, ReasonNotFound, "there is no such object: it was never stored, or its retention has ended")
+		return refuse(http.StatusNotFound, wire.ReasonNotFound, "there is no such object: it was never stored, or its retention has ended")
 	case errors.Is(err, store.ErrErased):
-		return refuse(http.StatusGone, ReasonErased, "the session was erased: its key is gone, and nobody can read its content any more; "+
+		return refuse(http.StatusGone, wire.ReasonErased, "the session was erased: its key is gone, and nobody can read its content any more; "+
 			"heads, signatures and digests still verify, by stored=1")
 	case errors.Is(err, context.DeadlineExceeded):
-		return refuse(http.StatusServiceUnavailable, ReasonUnavailable, "the store of recordings did not answer in time: try again")
+		return refuse(http.StatusServiceUnavailable, wire.ReasonUnavailable, "the store of recordings did not answer in time: try again")
 	default:
-		return refuse(http.StatusServiceUnavailable, ReasonUnavailable, "the store of recordings cannot be read: the operator's log says why")
+		return refuse(http.StatusServiceUnavailable, wire.ReasonUnavailable, "the store of recordings cannot be read: the operator's log says why")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/go-logr/logr"
+
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 )
 
 // What is asked of the API server: verb on resource/subresource of group.
@@ -47,14 +49,14 @@ func newRights(reviews AccessReviewer, now func() time.Time, log logr.Logger) *r
 }
 
 // need refuses who may not.
-func (a *rights) need(ctx context.Context, u *user, r right) *Refusal {
+func (a *rights) need(ctx context.Context, u *user, r right) *wire.Refusal {
 	q := question{u.token, r}
 	may, known := a.known.get(q)
 	if !known {
 		asked := a.now()
 		var err error
 		if may, err = a.ask(ctx, u, r); err != nil {
-			return refuse(http.StatusServiceUnavailable, ReasonUnavailable, "the API server could not be asked what "+u.Username+" may do: try again")
+			return refuse(http.StatusServiceUnavailable, wire.ReasonUnavailable, "the API server could not be asked what "+u.Username+" may do: try again")
 		}
 		a.known.put(q, may, asked)
 		if !may { // once for each answer: who is refused can try without end
@@ -64,7 +66,7 @@ func (a *rights) need(ctx context.Context, u *user, r right) *Refusal {
 	if may {
 		return nil
 	}
-	return refuse(http.StatusForbidden, ReasonForbidden, r.missing(u.Username))
+	return refuse(http.StatusForbidden, wire.ReasonForbidden, r.missing(u.Username))
 }
 
 // missing names the right and how to get it.

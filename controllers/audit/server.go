@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/net/netutil"
+
+	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 )
 
 // Bounds of connections.
@@ -97,7 +99,7 @@ func (s *Server) http() *http.Server {
 	config.NextProtos = []string{"http/1.1"}
 	return &http.Server{
 		Handler: s.handler(), TLSConfig: config, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout * 2, WriteTimeout: s.o.Patience + headerTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: headerTimeout, WriteTimeout: s.o.Patience + headerTimeout, IdleTimeout: idleTimeout,
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:     log.New(quiet{s.o.Log}, "", 0),
 	}
@@ -115,18 +117,18 @@ func (q quiet) Write(line []byte) (int, error) {
 // handler is what the server answers with.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/object", s.of(http.MethodGet, s.object))
-	mux.Handle("/v1/list", s.of(http.MethodGet, s.list))
-	mux.Handle("/v1/key", s.of(http.MethodGet, s.key))
-	mux.Handle("/v1/erase", s.of(http.MethodPost, s.erase))
+	mux.Handle(wire.PathObject, s.of(http.MethodGet, s.object))
+	mux.Handle(wire.PathList, s.of(http.MethodGet, s.list))
+	mux.Handle(wire.PathKey, s.of(http.MethodGet, s.key))
+	mux.Handle(wire.PathErase, s.of(http.MethodPost, s.erase))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(http.StatusNotFound, ReasonNotFound, "there are /v1/object, /v1/list, /v1/key and /v1/erase").write(w)
+		write(w, refuse(http.StatusNotFound, wire.ReasonNotFound, "there are /v1/object, /v1/list, /v1/key and /v1/erase"))
 	})
 	return mux
 }
 
 // of answers one sort of requests: it finds out who calls, keeps the bounds, and counts and logs what became of it.
-func (s *Server) of(method string, answer func(*exchange) *Refusal) http.Handler {
+func (s *Server) of(method string, answer func(*exchange) *wire.Refusal) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), s.o.Patience)
 		defer cancel()
@@ -137,22 +139,22 @@ func (s *Server) of(method string, answer func(*exchange) *Refusal) http.Handler
 		defer s.done(x)
 		x.refusal = s.admit(x, method, answer)
 		if x.refusal != nil && !x.begun {
-			x.refusal.write(w)
+			write(w, x.refusal)
 		} else if x.refusal != nil {
 			panic(http.ErrAbortHandler) // so that what was sent does not look whole
 		}
 	})
 }
 
-func (s *Server) admit(x *exchange, method string, answer func(*exchange) *Refusal) *Refusal {
+func (s *Server) admit(x *exchange, method string, answer func(*exchange) *wire.Refusal) *wire.Refusal {
 	if s.stopping.Load() {
-		return refuse(http.StatusServiceUnavailable, ReasonStopping, "this replica of the operator stops: try again")
+		return refuse(http.StatusServiceUnavailable, wire.ReasonStopping, "this replica of the operator stops: try again")
 	}
 	if x.r.Method != method {
 		x.w.Header().Set("Allow", method)
-		return refuse(http.StatusMethodNotAllowed, ReasonMethod, "use "+method)
+		return refuse(http.StatusMethodNotAllowed, wire.ReasonMethod, "use "+method)
 	}
-	var refusal *Refusal
+	var refusal *wire.Refusal
 	if x.user, refusal = s.callers.identify(x.r); refusal != nil {
 		return refusal
 	}
@@ -174,7 +176,7 @@ type exchange struct {
 	about   []any // what the log's line says of it
 	begun   bool  // the answer has begun
 	sent    int64 // bytes
-	refusal *Refusal
+	refusal *wire.Refusal
 }
 
 // Write sends a part of the answer.
@@ -194,7 +196,7 @@ func (s *Server) done(x *exchange) {
 	s.metrics.requests.WithLabelValues(x.kind, result).Inc()
 	s.metrics.bytes.Add(float64(x.sent))
 	log := s.o.Log
-	if x.user == nil || result == ReasonForbidden || result == ReasonBadRequest || result == ReasonTooMany || result == ReasonMethod {
+	if x.user == nil || result == wire.ReasonForbidden || result == wire.ReasonBadRequest || result == wire.ReasonTooMany || result == wire.ReasonMethod {
 		log = log.V(1) // which anybody can have as often as they like; what was forbidden is logged once where it was asked
 	}
 	about := append([]any{"what", x.kind, "result", result, "bytes", x.sent, "took", time.Since(x.began)}, x.about...)
