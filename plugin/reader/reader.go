@@ -133,7 +133,7 @@ func authority(ctx context.Context, kube kubernetes.Interface, namespace string)
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("there is no ConfigMap %s/%s, by which the operator is verified: it runs elsewhere (--operator-namespace), or has not begun yet", namespace, caConfigMap)
 	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("you may not read ConfigMap %s/%s, by which the operator is verified: ask for a RoleBinding in namespace %s to Role tidewaiter-auditor: %w",
+		return nil, fmt.Errorf("you may not read ConfigMap %s/%s, by which the operator is verified: ask for a RoleBinding in namespace %s to Role tidewaiter-recordings-access: %w",
 			namespace, caConfigMap, namespace, err)
 	case err != nil:
 		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, caConfigMap, err)
