@@ -51,6 +51,8 @@ type forward struct {
 }
 
 func newForwarder(kube kubernetes.Interface, config *rest.Config, namespace string) *forwarder {
+	config = rest.CopyConfig(config)
+	config.Timeout = 0 // --request-timeout is for requests, and would end the port-forward
 	return &forwarder{kube: kube, config: config, namespace: namespace}
 }
 

@@ -44,6 +44,8 @@ type Options struct {
 	// As is the service account to read as, namespace/name: DefaultAccount in the operator's namespace. The caller needs create on
 	// serviceaccounts/token for it.
 	As string
+	// AsFlag is the flag by which people choose As, which errors name: --as-reader.
+	AsFlag string
 	// URL of the operator's server for auditors, https://host:port; left out, it is reached through the API server.
 	URL string
 	// Within confines lists to a namespace, for service accounts that may read there alone; left out, lists are of all.
@@ -76,9 +78,10 @@ func New(ctx context.Context, o Options) (*Reader, error) {
 	}
 	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
 	o.As = cmp.Or(o.As, o.Namespace+"/"+DefaultAccount)
+	o.AsFlag = cmp.Or(o.AsFlag, "--as-reader")
 	namespace, account, ok := strings.Cut(o.As, "/")
 	if !ok || namespace == "" || account == "" || strings.Contains(account, "/") {
-		return nil, fmt.Errorf("--as-reader %s: write it as namespace/name of a service account", o.As)
+		return nil, fmt.Errorf("%s %s: write it as namespace/name of a service account", o.AsFlag, o.As)
 	}
 	base, err := parseURL(o.URL)
 	if err != nil {
@@ -88,7 +91,7 @@ func New(ctx context.Context, o Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no client for %s: %w: check --kubeconfig and --context", o.Config.Host, err)
 	}
-	r := &Reader{o: o, base: base, tokens: &tokens{kube: kube, namespace: namespace, account: account, now: time.Now}}
+	r := &Reader{o: o, base: base, tokens: &tokens{kube: kube, namespace: namespace, account: account, flag: o.AsFlag, now: time.Now}}
 	if _, err := r.tokens.get(ctx); err != nil {
 		return nil, err
 	}

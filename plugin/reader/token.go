@@ -24,6 +24,7 @@ const (
 type tokens struct {
 	kube               kubernetes.Interface
 	namespace, account string
+	flag               string // by which people choose it
 	now                func() time.Time
 
 	mu      sync.Mutex
@@ -45,10 +46,10 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	who := t.namespace + "/" + t.account
 	switch {
 	case apierrors.IsNotFound(err):
-		return "", fmt.Errorf("there is no service account %s to read as: name another with --as-reader: %w", who, err)
+		return "", fmt.Errorf("there is no service account %s to read as: name another with %s: %w", who, t.flag, err)
 	case apierrors.IsForbidden(err):
-		return "", fmt.Errorf("you may not make tokens for service account %s: ask for a RoleBinding in namespace %s to Role %s, or name an account of yours with --as-reader: %w",
-			who, t.namespace, t.account, err)
+		return "", fmt.Errorf("you may not make tokens for service account %s: ask for a RoleBinding in namespace %s to Role %s, or name an account of yours with %s: %w",
+			who, t.namespace, t.account, t.flag, err)
 	case err != nil:
 		return "", fmt.Errorf("asking the API server for a token of service account %s: %w", who, err)
 	}
