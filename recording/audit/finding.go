@@ -43,6 +43,8 @@ type Finding struct {
 	// From and To are set where the finding is about a span of time.
 	From *time.Time `json:"from,omitempty"`
 	To   *time.Time `json:"to,omitempty"`
+
+	at time.Time // of the leaf
 }
 
 // Summary is what was looked at, and how much was found.
