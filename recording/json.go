@@ -95,7 +95,13 @@ func appendRows(dst []byte, r *access.Rows) []byte {
 	for i, row := range r.Values {
 		dst = appendValues(comma(dst, i), row)
 	}
-	return append(dst, `]}`...)
+	dst = append(dst, ']')
+	if d := r.Digest; d != nil {
+		dst = strconv.AppendInt(append(dst, `,"digest":{"count":`...), d.Count, 10)
+		dst = strconv.AppendInt(append(dst, `,"bytes":`...), d.Bytes, 10)
+		dst = append(appendString(append(dst, `,"sha256":`...), d.SHA256), '}')
+	}
+	return append(dst, '}')
 }
 
 func appendValues(dst []byte, row []access.Value) []byte {

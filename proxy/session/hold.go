@@ -167,7 +167,7 @@ func (s *Session) exceed(ctx context.Context, x *Exchange, op *access.Operation,
 	q.Refuse, q.Timeout = false, min(d.Approval.Timeout, d.Approval.TransactionTimeout)
 	op.Held.InTransaction = true
 	if len(op.Held.Digest) == 0 {
-		digest := sha256.Sum256([]byte(op.Text))
+		digest := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", s.name, x.seq, op.Text)) // like no other: op.Text lacks constants
 		op.Held.Digest = digest[:]
 	}
 	s.held.Add(1)

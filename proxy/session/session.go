@@ -230,6 +230,9 @@ func decided(op *access.Operation, d access.Decision) *access.Decided {
 	if len(op.Text) > recordedText {
 		out.Text, out.TextSize = strings.ToValidUTF8(op.Text[:recordedText], ""), int64(len(op.Text))
 	}
+	if op.TextSize > 0 {
+		out.TextSize = op.TextSize
+	}
 	for i := range op.Statements {
 		st := &op.Statements[i]
 		out.Kinds = append(out.Kinds, st.Kind)

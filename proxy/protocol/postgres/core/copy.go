@@ -22,7 +22,8 @@ type copyPlan struct {
 // copyPlan compiles what happens to the values of a COPY. Where the analysis does
 // not know the columns, every value may carry what the statement may.
 func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]access.Mask) *copyPlan {
-	p := &copyPlan{record: c.set.RecordRows}
+	p := &copyPlan{record: c.set.RecordRows || c.set.DigestRows}
+	p.rows.digest = c.digest()
 	p.rows.fields = []wire.Field{{Name: "COPY data", Type: 25}}
 	if st == nil || st.Copy == nil || !st.Touches {
 		if c.catalog.AnyTagged() && (st == nil || st.Copy == nil) {
@@ -106,6 +107,10 @@ func (c *Conn) startCopyData() error {
 	}
 	f.treat = pass
 	c.ToClient = append(c.ToClient, f.header[:]...)
+	if a.copying.record {
+		a.plan = &a.copying.rows
+		return c.recordPassing(a, a.plan, f.left)
+	}
 	return nil
 }
 
@@ -195,6 +200,10 @@ func (c *Conn) recordCopy(a *answer, data []byte) error {
 	p := a.copying
 	if !p.record {
 		return nil
+	}
+	if p.rows.digest != nil {
+		a.plan = &p.rows
+		return c.digestRow(a, a.plan, data)
 	}
 	f := wire.Field{Type: 25}
 	if p.binary {

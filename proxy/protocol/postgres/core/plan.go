@@ -27,7 +27,8 @@ type rowPlan struct {
 	suspectRelation uint32
 
 	batch   *access.Rows
-	batched int // bytes in batch
+	batched int        // bytes in batch
+	digest  *rowDigest // in place of batch, where digests are recorded
 }
 
 // plan compiles what happens to a result's rows. st is what the analysis knows of
@@ -35,7 +36,7 @@ type rowPlan struct {
 // says that it is tagged.
 func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *rowPlan {
 	d := a.exchange.Decision()
-	p := &rowPlan{fields: fields, limited: d.Limits.Any(), record: c.set.RecordRows}
+	p := &rowPlan{fields: fields, limited: d.Limits.Any(), record: c.set.RecordRows || c.set.DigestRows, digest: c.digest()}
 	if !c.catalog.AnyTagged() {
 		return p
 	}

@@ -60,6 +60,9 @@ func (c *Conn) addRow(a *answer, plan *rowPlan, values []access.Value) error {
 // flushRows hands rows that wait to the recorder, which may make the result wait.
 func (c *Conn) flushRows(a *answer) error {
 	p := a.plan
+	if p != nil && p.digest != nil {
+		return c.flushDigest(a, p)
+	}
 	if p == nil || p.batch == nil {
 		return nil
 	}
