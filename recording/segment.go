@@ -1,15 +1,15 @@
 package recording
 
 import (
-	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"time"
+	"slices"
 )
 
 // SegmentExtension is how the names of segments end.
@@ -27,6 +27,10 @@ const (
 	MaxHead = 16 << 10
 	// SegmentHeader is the size of what stands before the head.
 	SegmentHeader = 28
+
+	maxBody     = 2 * MaxSegment             // of a segment as it is stored
+	maxWindow   = 1 << 20                    // of its zstd frame
+	emptyRecord = recordHeader + sha256.Size // the size of a record with an empty payload
 )
 
 const segmentMagic = "\x89TWS\r\n\x1a\n"
@@ -36,46 +40,6 @@ const (
 	BodyZstd      = 'z' // one zstd frame (RFC 8878) of whole records
 	BodyEncrypted = 'a' // that, encrypted by age (C2SP age) to its session's key
 )
-
-// End says whether more of a session follows after a segment.
-type End string
-
-// How a segment ends.
-const (
-	EndNone     End = ""         // more follows
-	EndComplete End = "Complete" // the session's end mark is in it
-	EndCutOff   End = "CutOff"   // its recorder has died, and the segment was sealed from what it left: nothing follows
-)
-
-// Head says what is in a segment. The sidecar signs it.
-type Head struct {
-	Session    string `json:"session"`
-	DataSource string `json:"dataSource"` // namespace/name
-	// Segment numbers those of the session, from 1. Serial numbers those of the key, over all sessions, from 1.
-	Segment uint64 `json:"segment"`
-	Serial  uint64 `json:"serial"`
-	Key     KeyID  `json:"key"`
-	// First and Last are the sequence numbers of the records; Previous is the chain's hash before the first, and Chain that
-	// of the last.
-	First    uint64 `json:"first"`
-	Last     uint64 `json:"last"`
-	Previous Hash   `json:"previous"`
-	Chain    Hash   `json:"chain"`
-	// From and To are the times of the first and the last record; Sealed is when the segment was made.
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Sealed time.Time `json:"sealed"`
-	// Body is the SHA-256 of the body as it was sealed: compressed, before any encryption; Size its bytes; Plain those of
-	// the records.
-	Body  Hash  `json:"body"`
-	Size  int64 `json:"size"`
-	Plain int64 `json:"plain"`
-	End   End   `json:"end,omitempty"`
-	// Recovered says that the key is not of the process that recorded, but of the one that came after it.
-	Recovered bool `json:"recovered,omitempty"`
-	// Attestation is the operator's word for Key; nil where there is no operator.
-	Attestation *Signed `json:"attestation,omitempty"`
-}
 
 // Segment is a part of a session's recording, as it is stored.
 type Segment struct {
@@ -102,38 +66,77 @@ func (s *Segment) Append(dst []byte) []byte {
 // ReadSegment reads one segment, in memory for it, and checks its shape alone: neither signature nor body. The error is io.EOF
 // where nothing is there, io.ErrUnexpectedEOF where it is cut off.
 func ReadSegment(r io.Reader) (*Segment, error) {
+	s, _, _, err := readSegment(r, nil)
+	return s, err
+}
+
+// errShape is what is wrong with the shape of a segment.
+type errShape string
+
+func (e errShape) Error() string { return "recording: " + string(e) }
+
+// readSegment is ReadSegment, into the memory of room where that suffices, which it returns. n is how many bytes it has read.
+func readSegment(r io.Reader, room []byte) (s *Segment, all []byte, n int64, err error) {
 	var b [SegmentHeader]byte
-	if _, err := io.ReadFull(r, b[:]); err != nil {
-		return nil, err
+	m, err := io.ReadFull(r, b[:])
+	if got := min(m, len(segmentMagic)); string(b[:got]) != segmentMagic[:got] {
+		return nil, room, int64(m), errShape("it is no segment: it does not begin as one")
 	}
-	head, body := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[16:])
-	switch {
-	case string(b[:8]) != segmentMagic:
-		return nil, errors.New("recording: it is no segment: it does not begin as one")
-	case crc32.Checksum(b[:24], castagnoli) != binary.BigEndian.Uint32(b[24:]):
-		return nil, errors.New("recording: the header of the segment was changed")
-	case binary.BigEndian.Uint16(b[8:]) != SegmentVersion:
-		return nil, fmt.Errorf("recording: the segment is of version %d, and only %d is known here", binary.BigEndian.Uint16(b[8:]), SegmentVersion)
-	case b[10] != BodyZstd && b[10] != BodyEncrypted, b[11] != 0:
-		return nil, errors.New("recording: the kind of the segment is unknown")
-	case head > MaxHead, body > 2*MaxSegment:
-		return nil, errors.New("recording: the segment claims to be larger than one may be")
+	if err != nil {
+		return nil, room, int64(m), err
 	}
-	s := &Segment{Kind: b[10]}
-	var all bytes.Buffer // grows with what arrives, not with what is claimed
-	if _, err := io.CopyN(&all, r, int64(head)+ed25519.SignatureSize+int64(body)); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
+	head, body, err := sizes(&b)
+	if err != nil {
+		return nil, room, int64(m), err
 	}
-	raw := all.Bytes()
-	s.Signed.Statement, raw = raw[:head:head], raw[head:]
-	s.Signed.Signature, s.Body = raw[:ed25519.SignatureSize:ed25519.SignatureSize], raw[ed25519.SignatureSize:]
+	all, err = readArriving(r, room[:0], head+ed25519.SignatureSize+body)
+	n = int64(m + len(all))
+	if err != nil {
+		return nil, all, n, err
+	}
+	s = &Segment{Kind: b[10]}
+	s.Signed.Statement, s.Signed.Signature = all[:head:head], all[head:head+ed25519.SignatureSize:head+ed25519.SignatureSize]
+	s.Body = all[head+ed25519.SignatureSize:]
 	if err := json.Unmarshal(s.Signed.Statement, &s.Head); err != nil {
-		return nil, fmt.Errorf("recording: the head of the segment cannot be read: %w", err)
+		return nil, all, n, errShape(fmt.Sprintf("the head of the segment cannot be read: %v", err))
 	}
-	return s, nil
+	return s, all, n, nil
+}
+
+// sizes reads what a segment's header says.
+func sizes(b *[SegmentHeader]byte) (head, body int, err error) {
+	version := binary.BigEndian.Uint16(b[8:])
+	h, n := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[16:])
+	switch {
+	case crc32.Checksum(b[:24], castagnoli) != binary.BigEndian.Uint32(b[24:]):
+		return 0, 0, errShape("the header of the segment was changed")
+	case version != SegmentVersion:
+		return 0, 0, errShape(fmt.Sprintf("the segment is of version %d, and only %d is known here", version, SegmentVersion))
+	case b[10] != BodyZstd && b[10] != BodyEncrypted, b[11] != 0:
+		return 0, 0, errShape("the kind of the segment is unknown")
+	case h > MaxHead, n > maxBody:
+		return 0, 0, errShape("the segment claims to be larger than one may be")
+	}
+	return int(h), int(n), nil
+}
+
+// readArriving reads n bytes into dst, which grows with what arrives, not with what is claimed. The error is
+// io.ErrUnexpectedEOF where there are fewer.
+func readArriving(r io.Reader, dst []byte, n int) ([]byte, error) {
+	for len(dst) < n {
+		at := len(dst)
+		dst = slices.Grow(dst, min(n-at, max(at, cap(dst)-at, 64<<10)))
+		end := min(n, cap(dst))
+		m, err := io.ReadFull(r, dst[at:end])
+		dst = dst[:at+m]
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return dst, err
+		}
+	}
+	return dst, nil
 }
 
 // VerifyHead checks that a key has signed the head, and that the head names the key.
