@@ -2,7 +2,6 @@ package recording_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,7 +120,7 @@ func BenchmarkSeal(b *testing.B) {
 		b.Run(load.name, func(b *testing.B) {
 			enc, _ := recording.Begin(nil)
 			records := fillWith(b, &enc, nil, load.events, benchmarkSegment)
-			sealer := newSealer(b)
+			sealer := newSealer(b, "sidecar")
 			b.SetBytes(int64(len(records)))
 			b.ReportAllocs()
 			var size int
@@ -141,7 +140,7 @@ func BenchmarkSeal(b *testing.B) {
 func BenchmarkPipeline(b *testing.B) {
 	for _, load := range workloads() {
 		b.Run(load.name, func(b *testing.B) {
-			sealer, enc, plain, total := newSealer(b), recording.Encoder{}, make([]byte, 0, benchmarkSegment+1<<20), 0
+			sealer, enc, plain, total := newSealer(b, "sidecar"), recording.Encoder{}, make([]byte, 0, benchmarkSegment+1<<20), 0
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {
@@ -165,7 +164,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(load.name, func(b *testing.B) {
 			enc, _ := recording.Begin(nil)
 			records := fillWith(b, &enc, nil, load.events, benchmarkSegment)
-			s, err := newSealer(b).Seal(recording.Head{Session: "s", DataSource: "data/bench", Segment: 1}, records)
+			s, err := newSealer(b, "sidecar").Seal(recording.Head{Session: "s", DataSource: "data/bench", Segment: 1}, records)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -179,19 +178,4 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 	}
-}
-
-func newSealer(tb testing.TB) *recording.Sealer {
-	s, err := recording.NewSealer(testKey("sidecar"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
-}
-
-// testKey makes a key of a name. Only tests have such keys.
-func testKey(name string) ed25519.PrivateKey {
-	seed := make([]byte, ed25519.SeedSize)
-	copy(seed, "tidewaiter test key: "+name)
-	return ed25519.NewKeyFromSeed(seed)
 }

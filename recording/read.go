@@ -123,7 +123,7 @@ func (r *Reader) recognise() (source, error) {
 	const differ = 4 // as many bytes tell the two apart
 	if len(b) >= differ && string(b) == segmentMagic[:len(b)] {
 		r.report.Version = SegmentVersion
-		return &segments{input: &r.input, options: &r.options}, nil
+		return &segments{input: &r.input, options: &r.options, start: headerSize}, nil
 	}
 	return &journal{input: &r.input}, nil
 }

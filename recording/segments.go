@@ -166,7 +166,7 @@ func (s *segments) close() {
 	}
 	s.report.End = h.End
 	s.report.Bytes += s.size
-	s.start = max(s.start, headerSize) + h.Plain
+	s.start += h.Plain
 	s.report.Signers, s.report.Trust = s.signers.list, s.signers.trust()
 	s.prev, s.open = h, nil
 }
