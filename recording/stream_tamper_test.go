@@ -34,15 +34,14 @@ func TestEveryChangedByteOfAStreamShows(t *testing.T) {
 			t.Fatalf("%s, unchanged: %s, %v", name, rep, err)
 		}
 		for i := range b {
-			for _, bit := range []byte{0x01, 0x80} {
-				b[i] ^= bit
-				rep, err := recording.Verify(bytes.NewReader(b), operatorKey(), identity)
-				var broken *recording.BrokenError
-				if !errors.As(err, &broken) || rep.State != recording.Broken || rep.Verified() {
-					t.Fatalf("%s: byte %d, bit %#x: %s, %v; want it broken", name, i, bit, rep, err)
-				}
-				b[i] ^= bit
+			bit := byte(1) << (i % 8)
+			b[i] ^= bit
+			rep, err := recording.Verify(bytes.NewReader(b), operatorKey(), identity)
+			var broken *recording.BrokenError
+			if !errors.As(err, &broken) || rep.State != recording.Broken || rep.Verified() {
+				t.Fatalf("%s: byte %d, bit %#x: %s, %v; want it broken", name, i, bit, rep, err)
 			}
+			b[i] ^= bit
 		}
 	}
 }
