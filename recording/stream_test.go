@@ -290,6 +290,25 @@ func TestAnErasedRecordingStillVerifiesFromHeadToHead(t *testing.T) {
 	}
 }
 
+// TestABodyPassedOffAsErasedIsCounted: whoever holds what is stored can make it unreadable, by deleting it for one. It never passes for
+// what was read, and the log knows whether it was erased.
+func TestABodyPassedOffAsErasedIsCounted(t *testing.T) {
+	segments := seal(t, chunks(t, 9))
+	segments[0].Kind, segments[0].Body = recording.BodyEncrypted, []byte("gone")
+	events, rep, err := read(stream(segments...), operatorKey())
+	if err != nil || rep.Erased != 1 || rep.Verified() || len(events) != 7 {
+		t.Errorf("%d events, %+v, %v", len(events), rep, err)
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	withKey := recording.WithIdentity(func(*recording.Head) (age.Identity, error) { return id, nil })
+	if events, rep, err := read(stream(segments...), operatorKey(), withKey); err == nil || rep.State != recording.Broken || len(events) > 0 {
+		t.Errorf("where there is a key: %d events, %+v, %v", len(events), rep, err)
+	}
+}
+
 func TestAClockThatWasSetBackDoesNotTurnTimesBack(t *testing.T) {
 	events := session()[:4]
 	events[2].Time = events[1].Time.Add(-time.Hour)
