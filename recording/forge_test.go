@@ -20,11 +20,12 @@ import (
 
 var forger = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 
+var forgersZstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+
 // forged signs a head over records, whatever the two say: only who holds the key can, and a reader must not be fooled even so
 // by what contradicts itself.
 func forged(h Head, records []byte) []byte {
-	enc, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	body := enc.EncodeAll(records, nil)
+	body := forgersZstd.EncodeAll(records, nil)
 	h.Body, h.Size, h.Plain = sha256.Sum256(body), int64(len(body)), int64(len(records))
 	return signedOver(h, body)
 }
@@ -289,4 +290,30 @@ func TestEventsOfASegmentAreVerifiedToItsEnd(t *testing.T) {
 	if n, err := count(&h, bytes.Join(records, nil)); n != 2 || !errors.As(err, &broken) || broken.Seq != 3 || broken.Segment != 1 {
 		t.Errorf("with the third changed: %d events, %v", n, err)
 	}
+}
+
+// FuzzSigned gets past the checksums and signatures that stop FuzzSegments: all is signed, and what is signed is anything.
+func FuzzSigned(f *testing.F) {
+	records, h := sample(3)
+	f.Add(h.Segment, h.First, h.Last, h.Plain, string(h.End), bytes.Join(records, nil), []byte(nil))
+	f.Add(uint64(1), uint64(1), uint64(0), int64(0), "CutOff", []byte(nil), []byte(nil))
+	f.Add(uint64(1), uint64(1), uint64(1<<64-1), int64(100), "", records[0], []byte{0x28, 0xb5, 0x2f, 0xfd})
+	f.Fuzz(func(t *testing.T, segment, first, last uint64, plain int64, end string, b, body []byte) {
+		_, h := sample(3)
+		h.Segment, h.First, h.Last, h.Plain, h.End = segment, first, last, plain, End(end)
+		var stream []byte
+		if body == nil {
+			stream = forged(h, b)
+		} else {
+			h.Body, h.Size = sha256.Sum256(body), int64(len(body))
+			stream = signedOver(h, body)
+		}
+		rep, err := Verify(bytes.NewReader(stream))
+		switch {
+		case (err == nil) != (rep.State != Broken), rep.State == Unread, rep.Verified():
+			t.Errorf("%s, %v", rep, err)
+		case rep.State == Complete && (h.End != EndComplete || uint64(rep.Records) != last-first+1):
+			t.Errorf("complete, with a head that says otherwise: %+v", rep)
+		}
+	})
 }
