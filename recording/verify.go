@@ -129,7 +129,7 @@ func (r Report) String() string {
 
 func (r *Report) unfinished() string {
 	line := fmt.Sprintf("no end mark: the recording was cut off or is still being written; the chain of its %d records is ok", r.Records)
-	of := "record"
+	of := "one"
 	if r.Version == SegmentVersion {
 		of = "segment"
 	}
