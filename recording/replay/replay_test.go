@@ -69,6 +69,25 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+func TestSegmentsAreReplayedAsTheJournalThatTheyWereMadeOf(t *testing.T) {
+	raw, err := os.ReadFile("../testdata/session-segments.twr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := func(s string) (string, string) {
+		at := strings.LastIndex(strings.TrimSuffix(s, "\n"), "\n") + 1
+		return s[:at], s[at:]
+	}
+	want, _ := body(printed(t, session(t), replay.Options{}))
+	got, last := body(printed(t, raw, replay.Options{}))
+	if got != want {
+		t.Errorf("segments are printed as\n%s\nand their journal as\n%s", got, want)
+	}
+	if !strings.Contains(last, "3 segments signed, the attestation not verified") {
+		t.Errorf("the last line is %q", last)
+	}
+}
+
 func compare(t *testing.T, golden, got string) {
 	t.Helper()
 	if *update {
@@ -250,5 +269,5 @@ func run(number int64, text string) access.Event {
 }
 
 func ended(number int64, e access.Ended) access.Event {
-	return access.Event{Kind: access.EventEnded, Time: start.Add(time.Second), Statement: number, Ended: &e}
+	return access.Event{Kind: access.EventEnded, Time: start.Add(time.Duration(number) * time.Millisecond), Statement: number, Ended: &e}
 }
