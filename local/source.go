@@ -116,7 +116,7 @@ func (p *Proxy) serve(o Options, s *Source) (*served, error) {
 	source, err := datasource.New(s.config, datasource.Parts{
 		Approver: approver,
 		Gate:     s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
-		Recorder: func(d record.Durability) (session.Recorder, error) {
+		Recorder: func(d record.Durability, _ record.Loss) (session.Recorder, error) { // it always denies: nobody here asks for less
 			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: d})
 			return &countingRecorder{recorder: recorder, tally: p.tally}, err
 		},

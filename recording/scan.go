@@ -60,3 +60,19 @@ func (p Place) Whole(b []byte, most int) (n int, next Place, ended bool, err err
 
 // Continue returns an Encoder that goes on behind a place. It cannot write an end mark that counts what was before.
 func Continue(p Place) Encoder { return Encoder{seq: p.Seq, head: p.Chain} }
+
+// Torn reports whether b, which goes to the end of a file, can be what a crash has left of a record: its beginning, and where
+// the rest should be nothing or zeros. To dress a change up as that gains nobody more than to cut the record off.
+func Torn(b []byte) bool {
+	var f frame
+	end := recordHeader
+	if len(b) >= end && f.get(b) && f.length <= MaxPayload {
+		end += int(f.length) + len(Hash{})
+	}
+	for _, c := range b[min(len(b), end-1):] {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -27,7 +27,7 @@ func TestTheServerOfBeforeIsNotShownTheCredentialOfTheNext(t *testing.T) {
 	}
 	s, err := New(c, Parts{
 		Gate: NewGate(policy.Options{}), Identifier: nobody{}, Observer: NewTally(server.NewMetrics(), nil),
-		Recorder: func(d record.Durability) (session.Recorder, error) {
+		Recorder: func(d record.Durability, _ record.Loss) (session.Recorder, error) {
 			return record.New(record.Options{Dir: t.TempDir(), Durability: d})
 		},
 	})

@@ -117,7 +117,9 @@ func (f *fleet) add(p control.Part) error {
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
 		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker, Lender: f.lender,
-		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
+		Recorder: func(d record.Durability, l record.Loss) (session.Recorder, error) {
+			return f.spool.Recorder(name, d, l)
+		},
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
 		},
