@@ -234,7 +234,7 @@ func (s *service) Connect(server grpc.BidiStreamingServer[sidecarv1alpha1.Connec
 		received: make(chan *sidecarv1alpha1.ConnectRequest, 4096), end: make(chan error, 1), over: make(chan struct{}), keep: s.operator.Keep,
 	}
 	if stream.keep != nil {
-		stream.keep.hello(stream.Hello)
+		stream.keep.Hello(stream.Hello)
 	}
 	s.operator.streams <- stream
 	go stream.receive()
@@ -257,7 +257,7 @@ func (s *Stream) receive() {
 			return
 		}
 		if chunk := msg.GetRecording(); chunk != nil && s.keep != nil {
-			_ = s.send(&sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: s.keep.take(chunk)}})
+			_ = s.send(&sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: s.keep.Take(chunk)}})
 			continue
 		}
 		if b := msg.GetHeartbeat(); b != nil && s.keep != nil {

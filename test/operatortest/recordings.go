@@ -26,8 +26,8 @@ type Recordings struct {
 	beats    []recording.Heartbeat
 }
 
-// hello takes the key of a sidecar, if it has shown that it holds it.
-func (r *Recordings) hello(h *sidecarv1alpha1.Hello) {
+// Hello takes the key of a sidecar, if it has shown that it holds it.
+func (r *Recordings) Hello(h *sidecarv1alpha1.Hello) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.keys == nil {
@@ -39,8 +39,8 @@ func (r *Recordings) hello(h *sidecarv1alpha1.Hello) {
 	}
 }
 
-// take adds a chunk and returns what to acknowledge.
-func (r *Recordings) take(c *sidecarv1alpha1.RecordingChunk) *sidecarv1alpha1.RecordingAck {
+// Take adds a chunk and returns what to acknowledge.
+func (r *Recordings) Take(c *sidecarv1alpha1.RecordingChunk) *sidecarv1alpha1.RecordingAck {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := c.GetDataSource() + "/" + c.GetId()
@@ -137,6 +137,23 @@ func (r *Recordings) Complete() map[string][]byte {
 	return out
 }
 
+// Plain returns the recordings that arrived, whole or not, by "namespace/name/id", as the journals that they were sealed from.
+func (r *Recordings) Plain() map[string][]byte {
+	out := map[string][]byte{}
+	for id, segments := range r.Segments() {
+		_, b := recording.Begin(nil)
+		for _, s := range segments {
+			records, err := s.Records(nil)
+			if err != nil {
+				break // it was checked when it arrived
+			}
+			b = append(b, records...)
+		}
+		out[id] = b
+	}
+	return out
+}
+
 // Segments returns what arrived, by "namespace/name/id", in its order.
 func (r *Recordings) Segments() map[string][]*recording.Segment {
 	r.mu.Lock()
@@ -177,4 +194,11 @@ func (r *Recordings) Heartbeats() []recording.Heartbeat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.beats)
+}
+
+// Forget drops what has arrived of segments that are not whole, as an operator may.
+func (r *Recordings) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.partial)
 }
