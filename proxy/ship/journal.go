@@ -40,12 +40,14 @@ type mark struct {
 // journal is a recording as it is being written. All but its name is of the goroutine that seals.
 type journal struct {
 	name
-	path  string
-	left  bool // by an earlier process
-	told  bool // that it is broken
-	mark  mark
-	size  int64     // when it was looked at
-	since time.Time // since when something of it is not sealed
+	path string
+	left bool // by an earlier process
+	told bool // that it is broken
+	mark mark
+	size int64 // when it was looked at
+	// batched says that a segment of it is not durable yet: nothing more of it is sealed before.
+	batched bool
+	since   time.Time // since when something of it is not sealed
 }
 
 // piece is what can be sealed of a journal.

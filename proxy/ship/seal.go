@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -133,7 +134,7 @@ func (l *sealer) gather(active *[]*journal) (again []*journal, failed error) {
 		if made == nil {
 			continue
 		}
-		made.over = over
+		made.over, j.batched = over, true
 		l.batch = append(l.batch, made)
 		bytes += len(made.bytes)
 		if err := l.write(made); err != nil {
@@ -160,11 +161,13 @@ func (l *sealer) take(active *[]*journal) (j *journal, over bool) {
 			return j, false
 		}
 	}
-	if len(l.s.over) == 0 {
-		return nil, false
+	for i, j := range l.s.over {
+		if !j.batched { // it may have ended after it was taken as one that grows
+			l.s.over = slices.Delete(l.s.over, i, i+1)
+			return j, true
+		}
 	}
-	j, l.s.over = l.s.over[0], l.s.over[1:]
-	return j, true
+	return nil, false
 }
 
 // make seals what is due of a journal. Without an error and without a segment, nothing was.
@@ -339,6 +342,7 @@ func (l *sealer) syncDirs() error {
 // publish hands a segment over to be sent. Its journal is no longer needed for what is in it.
 func (l *sealer) publish(m *sealed) {
 	s, j := l.s, m.j
+	j.batched = false
 	if m.segment != nil {
 		s.used.Add(m.segment.size + perFile)
 		s.mu.Lock()

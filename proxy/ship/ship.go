@@ -117,8 +117,12 @@ func (s *Spool) bring(ctx context.Context, up Uplink, l *lane, g *segment) (done
 	defer in.Close()
 	if g.sum == nil {
 		h := sha256.New()
-		if n, err := io.Copy(h, in); err != nil || n != g.size {
-			return false, fmt.Errorf("ship: %s: %d of %d bytes could be read: %w", g.path, n, g.size, errors.Join(err))
+		n, err := io.Copy(h, in)
+		if err == nil && n != g.size {
+			err = fmt.Errorf("it has %d bytes, and had %d", n, g.size)
+		}
+		if err != nil {
+			return false, fmt.Errorf("ship: %s: %w", g.path, err)
 		}
 		g.sum = h.Sum(nil)
 	}

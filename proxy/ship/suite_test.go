@@ -69,7 +69,7 @@ func (in *intake) set(f func(*intake)) {
 // until waits until something holds of the intake.
 func (in *intake) until(t *testing.T, what string, holds func(*intake) bool) {
 	t.Helper()
-	end := time.After(20 * time.Second)
+	end := time.After(5 * time.Second)
 	for {
 		in.mu.Lock()
 		ok := holds(in)
