@@ -46,14 +46,15 @@ func notAnEvent(err error) string { return fmt.Sprintf("it is no event: %v", err
 
 // cursor goes through the records of one segment and verifies each.
 type cursor struct {
-	head   *Head
-	b      []byte // the records
-	at     int    // where in b the next one begins
-	seq    uint64 // of the next one
-	chain  Hash   // of the last one
-	nanos  int64  // the time of the last one
-	ended  bool   // the end mark was there
-	hashed bool   // whether hashes are computed, or believed
+	head    *Head
+	b       []byte // the records
+	at      int    // where in b the next one begins
+	seq     uint64 // of the next one
+	chain   Hash   // of the last one
+	nanos   int64  // the time of the last one
+	ended   bool   // the end mark was there
+	hashed  bool   // whether hashes are computed, or believed
+	anyTime bool   // whether the first record may be of any time: no head says it
 }
 
 func (h *Head) cursor(records []byte) cursor {
@@ -95,7 +96,7 @@ func (c *cursor) place(f *frame, b []byte) string {
 		return "it does not follow from the record before it: one of the two was replaced"
 	case !f.known():
 		return fmt.Sprintf("its type %q is unknown", f.kind)
-	case c.at == 0 && f.nanos != c.nanos:
+	case c.at == 0 && f.nanos != c.nanos && !c.anyTime:
 		return "its time is not when the segment begins, as its head says"
 	case f.nanos < c.nanos:
 		return "its time is before that of the record before it"

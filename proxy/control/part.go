@@ -80,7 +80,9 @@ func PartOf(ds *sidecarv1alpha1.DataSource, key ed25519.PublicKey) (Part, *Refus
 	if ds.GetRecording().GetAsynchronous() {
 		out.Config.Durability = record.Async
 	}
-	out.Config.ServeUnrecorded = ds.GetRecording().GetServe()
+	if ds.GetRecording().GetServe() {
+		out.Config.Loss = record.Serve
+	}
 	return out, nil
 }
 

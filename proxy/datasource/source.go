@@ -22,7 +22,7 @@ type Parts struct {
 	Observer   session.Observer
 	Approver   session.Approver // nil: what needs approval is refused
 	// Recorder returns where sessions are recorded, as a configuration has it: see Config.Durability and
-	// Config.ServeUnrecorded.
+	// Config.Loss.
 	Recorder func(c *Config) (session.Recorder, error)
 	// Keep is protocol.Settings.Keep.
 	Keep func(ctx context.Context, acquired []protocol.Acquired) error
