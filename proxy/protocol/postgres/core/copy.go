@@ -16,14 +16,17 @@ type copyPlan struct {
 	masker *mask.CopyMasker // nil: passes
 	binary bool
 	record bool
+	silent bool    // of what is recorded only the size is: it may repeat constants that the recording does not keep
 	rows   rowPlan // batches what is recorded
 }
 
 // copyPlan compiles what happens to the values of a COPY. Where the analysis does
 // not know the columns, every value may carry what the statement may.
-func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]access.Mask) *copyPlan {
+func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]access.Mask, hides bool) *copyPlan {
 	p := &copyPlan{record: c.set.RecordRows || c.set.DigestRows}
 	p.rows.digest = c.digest()
+	p.silent = hides && (st == nil || st.Copy == nil || len(st.Copy.Columns) == 0 ||
+		slices.ContainsFunc(st.Copy.Columns, func(col analysis.CopyColumn) bool { return col.RelOID == 0 || col.Num <= 0 || col.Derived }))
 	p.rows.fields = []wire.Field{{Name: "COPY data", Type: 25}}
 	if st == nil || st.Copy == nil || !st.Touches {
 		if c.catalog.AnyTagged() && (st == nil || st.Copy == nil) {
@@ -211,6 +214,8 @@ func (c *Conn) recordCopy(a *answer, data []byte) error {
 	}
 	a.plan = &p.rows
 	v := recorded(data, f)
-	v.Masked = p.masker != nil
+	if v.Masked = p.masker != nil; p.silent {
+		v = access.Value{Masked: true, Size: int64(len(data))}
+	}
 	return c.addRow(a, &p.rows, []access.Value{v})
 }
