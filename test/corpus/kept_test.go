@@ -16,8 +16,9 @@ func TestACanaryThatIsKeptIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := mustLoad(t, "exfil.tsv")
-	if _, err := judge.Run(t.Context(), rows[0]); err != nil {
+	row := mustLoad(t, "exfil.tsv")[0]
+	row.SQL, row.Expected = "SELECT ssn FROM customers WHERE id < 5", Mask
+	if _, err := judge.Run(t.Context(), row); err != nil {
 		t.Fatal(err)
 	}
 	if err := judge.Close(); err == nil || !strings.Contains(err.Error(), "kept: ") {
