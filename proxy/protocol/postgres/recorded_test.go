@@ -295,3 +295,25 @@ func TestADigestIsOfWhatTheClientReceived(t *testing.T) {
 		}
 	}
 }
+
+func TestTheRowsOfACopyAreCounted(t *testing.T) {
+	for _, tags := range []map[string]string{nil, vaultTags} {
+		p := start(t, config{sql: vaultSQL, tags: tags})
+		conn := p.connect(t)
+		for _, sql := range []string{
+			"COPY customers TO STDOUT", "COPY customers TO STDOUT (FORMAT csv, HEADER)", "COPY customers TO STDOUT (HEADER)", "COPY customers TO STDOUT (FORMAT binary)",
+			"COPY (SELECT id FROM customers) TO STDOUT (FORMAT binary)",
+		} {
+			var out bytes.Buffer
+			if _, err := conn.CopyTo(context.Background(), &out, sql); err != nil {
+				t.Fatalf("%s: %v", sql, err)
+			}
+			p.record.mu.Lock()
+			last := p.record.events[len(p.record.events)-1]
+			p.record.mu.Unlock()
+			if last.Ended == nil || last.Ended.Rows != 20 {
+				t.Errorf("%s, tags %v: %+v", sql, tags != nil, last.Ended)
+			}
+		}
+	}
+}
