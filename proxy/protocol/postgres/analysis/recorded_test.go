@@ -13,8 +13,10 @@ func people() *catalog.Snapshot {
 	email, ssn := []string{"pii/email"}, []string{"pii/ssn"}
 	return catalog.New(1, catalog.Content{SearchPath: []string{"pg_catalog", "public"}, Relations: []catalog.Relation{
 		{OID: 1, Schema: "public", Name: "customers", Kind: 'r', Columns: []catalog.Column{
-			{Name: "id", Num: 1, TypeOID: 23}, {Name: "name", Num: 2, TypeOID: 25},
-			{Name: "email", Num: 3, TypeOID: 25, Tags: email}, {Name: "ssn", Num: 4, TypeOID: 25, Tags: ssn},
+			{Name: "id", Num: 1, TypeOID: 23},
+			{Name: "name", Num: 2, TypeOID: 25},
+			{Name: "email", Num: 3, TypeOID: 25, Tags: email},
+			{Name: "ssn", Num: 4, TypeOID: 25, Tags: ssn},
 		}},
 		{OID: 2, Schema: "public", Name: "orders", Kind: 'r', Columns: []catalog.Column{
 			{Name: "id", Num: 1, TypeOID: 23}, {Name: "customer", Num: 2, TypeOID: 23}, {Name: "note", Num: 3, TypeOID: 25},
