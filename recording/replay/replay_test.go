@@ -40,6 +40,22 @@ func printed(t testing.TB, raw []byte, o replay.Options) string {
 	return out.String()
 }
 
+func TestDigestsArePrintedInPlaceOfRows(t *testing.T) {
+	events := []access.Event{
+		{Kind: access.EventOpened, Opened: &access.Opened{Session: "s"}},
+		{Kind: access.EventDecided, Statement: 1, Decided: &access.Decided{Phase: access.PhaseRun, Text: "SELECT 1", Effect: "Allow"}},
+		{Kind: access.EventRows, Statement: 1, Rows: &access.Rows{Digest: &access.RowsDigest{Count: 4096, Bytes: 9, SHA256: "aa"}}},
+		{Kind: access.EventRows, Statement: 1, Rows: &access.Rows{Digest: &access.RowsDigest{Count: 4, Bytes: 1, SHA256: "b\x1bb"}}},
+		{Kind: access.EventEnded, Statement: 1, Ended: &access.Ended{Outcome: access.OutcomeDone, Rows: 4100}},
+	}
+	for i := range events {
+		events[i].Time = time.Unix(1, 0)
+	}
+	if got := printed(t, encode(events), replay.Options{}); !strings.Contains(got, "rows: 4,100, 10 bytes, sha256 b") || strings.Contains(got, "\x1b") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 func TestReplay(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -230,7 +230,7 @@ func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask
 		we.Extra = []wire.ErrorField{{Type: 'P', Value: fmt.Sprint(ref.Position)}}
 	}
 	if denied == nil {
-		denied = x.End(access.Ended{Outcome: access.OutcomeDenied, Code: ref.Code, Message: ref.Message})
+		denied = x.End(access.Ended{Outcome: access.OutcomeDenied, Code: ref.Code, Message: "tidewaiter: the statement could not be understood"}) // the client's message quotes it
 	}
 	if d := access.AsDenial(denied); denied != nil && d.Code == access.CodeUnavailable {
 		return core.Answer{Denial: d}

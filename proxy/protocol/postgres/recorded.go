@@ -1,6 +1,9 @@
 package postgres
 
 import (
+	"maps"
+	"strings"
+
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
@@ -54,6 +57,18 @@ func hide(params []access.Value, shown []bool) []access.Value {
 			out[i] = p
 		} else {
 			out[i] = access.Value{Null: p.Null, Masked: !p.Null}
+		}
+	}
+	return out
+}
+
+// recordedSettings are those of a startup message as a recording may hold them: an application's own, which have a dot in
+// their names, can be anything, such as a token.
+func recordedSettings(settings map[string]string) map[string]string {
+	out := maps.Clone(settings)
+	for name := range out {
+		if strings.Contains(name, ".") || name == "options" {
+			out[name] = strings.Trim(analysis.Hidden, "'")
 		}
 	}
 	return out

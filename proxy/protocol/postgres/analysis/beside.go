@@ -108,6 +108,18 @@ func (b *beside) meets(f flow) {
 	}
 }
 
+// shows notes what stands in one expression with protected columns in a result.
+func (b *beside) shows(row rowset) {
+	for _, c := range row.columns {
+		if c.protected() {
+			b.meets(c.flow)
+		}
+	}
+	if row.rest.protected() {
+		b.meets(row.rest)
+	}
+}
+
 // compared notes what the constants on either side of a comparison stand beside.
 func (b *beside) compared(x *pg.A_Expr, left, right flow) {
 	b.put(x.GetLexpr(), right)

@@ -23,7 +23,8 @@ type Recorded struct {
 	Text string
 	// Parameters says by their order, the first parameter first, which may be kept. Those beyond may not.
 	Parameters []bool
-	// Hides: Text lacks a constant, or a parameter may not be kept. What the server says of the statement can repeat it.
+	// Hides: Text lacks a constant, a parameter may not be kept, or the statement shows a secret. What the server says of the
+	// statement, and a result that comes from no column, can repeat it.
 	Hides bool
 	// Cut: there is more of the text than is here.
 	Cut bool
@@ -53,6 +54,7 @@ type keeper struct {
 	starts []int // where the parser says that constants begin
 	params []bool
 	seen   []bool // the parameters that occur
+	hides  bool   // a statement takes or shows secrets
 }
 
 // statement adds a statement that a has analyzed.
@@ -64,6 +66,7 @@ func (k *keeper) statement(a *analyzer, raw *pg.RawStmt) {
 	if s.keeping != keepAll {
 		s.names = a.absentNames()
 	}
+	k.hides = k.hides || a.secretive() || strings.Contains(raw.GetStmt().GetVariableShowStmt().GetName(), ".")
 	for _, c := range a.found.constants {
 		at := int(c.GetLocation())
 		if at < 0 || c.GetIsnull() || c.GetBoolval() != nil {
@@ -102,11 +105,14 @@ func (a *analyzer) keeping(n *pg.Node) keeping {
 	if a.opaque || out.Kind == "" || !plain(n) || a.secretive() {
 		return keepNone
 	}
+	if len(out.used) > 0 && a.cat.AnyTagged() { // what a body does with its arguments is not followed
+		return keepNone
+	}
 	touches := out.Touches || len(out.Derived) > 0 || len(out.PredicateTags) > 0 || len(out.Tags) > 0 || len(out.Writes) > 0 || len(out.Assigned) > 0
 	switch {
 	case !touches:
 		return keepAll
-	case a.uncertain || out.indirect || len(out.used) > 0 || a.session.stale || a.session.pathChanged:
+	case a.uncertain || out.indirect || a.session.stale || a.session.pathChanged:
 		return keepNone
 	}
 	return keepSome
@@ -125,6 +131,8 @@ func plain(n *pg.Node) bool {
 		return plain(v.DeclareCursorStmt.GetQuery())
 	case *pg.Node_ExplainStmt:
 		return plain(v.ExplainStmt.GetQuery())
+	case *pg.Node_CopyStmt:
+		return !v.CopyStmt.GetIsFrom() && (v.CopyStmt.GetQuery() == nil || plain(v.CopyStmt.GetQuery()))
 	case *pg.Node_VariableSetStmt:
 		return !strings.Contains(v.VariableSetStmt.GetName(), ".") // one of the server's own
 	}
@@ -132,7 +140,7 @@ func plain(n *pg.Node) bool {
 }
 
 // keyed are beginnings of functions whose arguments are keys, passwords and connection strings, whoever vouches for them.
-var keyed = []string{"dblink", "pgp_", "crypt", "gen_salt", "hmac", "encrypt", "decrypt", "set_config", "postgres_fdw"}
+var keyed = []string{"dblink", "pgp_", "crypt", "gen_salt", "hmac", "encrypt", "decrypt", "set_config", "current_setting", "postgres_fdw"}
 
 // secretive reports whether a statement runs something that nobody has read, or that takes secrets.
 func (a *analyzer) secretive() bool {
@@ -179,5 +187,5 @@ func (k *keeper) recorded() Recorded {
 	if !ok { // the parser reads the text otherwise than the lexer
 		return Unread(k.text)
 	}
-	return Recorded{Text: text, Parameters: k.params, Hides: t.hid || slices.Contains(k.params, false), Cut: t.cut}
+	return Recorded{Text: text, Parameters: k.params, Hides: k.hides || t.hid || slices.Contains(k.params, false), Cut: t.cut}
 }

@@ -26,7 +26,12 @@ func (c *Conn) recordRow(a *answer, plan *rowPlan, body []byte) error {
 		if size < 0 {
 			values[i].Null = true
 		} else {
-			values[i] = recorded(r.Bytes(int(size)), plan.field(i))
+			v := r.Bytes(int(size))
+			if i < len(plan.unrecorded) && plan.unrecorded[i] {
+				values[i].Masked = true
+				continue
+			}
+			values[i] = recorded(v, plan.field(i))
 		}
 		values[i].Masked = plan.masking && i < len(plan.masks) && plan.masks[i] != nil
 	}
