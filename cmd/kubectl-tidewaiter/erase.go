@@ -99,7 +99,12 @@ func (e *eraseCommand) run(ctx context.Context, id string) error {
 	if !session.Valid() {
 		return fmt.Errorf("--pod-uid %s: this is no UID of a pod", e.uid)
 	}
-	fmt.Fprintf(e.err, "session %s of pod %s in namespace %s\n%s", session.ID, session.UID, session.Namespace, about)
+	color, err := useColor(e.color, e.err)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.err, table.Paint(fmt.Sprintf("session %s of pod %s in namespace %s", session.ID, session.UID, session.Namespace), table.Strong, color))
+	fmt.Fprint(e.err, about)
 	if err := e.confirm(ctx, session.ID); err != nil {
 		return err
 	}
