@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -73,8 +72,8 @@ func (e *eraseCommand) arguments(args []string) error {
 		return errors.New("name one session: kubectl tidewaiter erase SESSION -n NAMESPACE --reason TEXT")
 	case e.reason == "":
 		return errors.New("say why: --reason \"...\"; it is what remains of the session's content")
-	case utf8.RuneCountInString(e.reason) > maxReason:
-		return fmt.Errorf("--reason has %s: at most %s are kept", table.Count(int64(utf8.RuneCountInString(e.reason)), "character"), table.Number(maxReason))
+	case len(e.reason) > maxReason:
+		return fmt.Errorf("--reason has %s: at most %s are kept", table.Count(int64(len(e.reason)), "byte"), table.Number(maxReason))
 	}
 	return nil
 }
