@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -9,8 +10,21 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/audit"
+	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
+
+// eraser is the store of recordings as the server for auditors erases in it.
+type eraser struct{ kept *recordings.Store }
+
+// Erase says of a session that is not there what a bucket says of an object.
+func (e eraser) Erase(ctx context.Context, s store.Session, by, reason string) error {
+	err := e.kept.Erase(ctx, s, by, reason)
+	if errors.Is(err, recordings.ErrNoSession) {
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return err
+}
 
 // addAudit adds, on every replica, the server by which auditors read recordings. It is known by the names of the server for sidecars:
 // one Service is in front of both.

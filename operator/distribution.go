@@ -42,7 +42,7 @@ func addDistribution(ctx context.Context, mgr manager.Manager, o *Options, keepe
 		OneReplica: o.OneReplica, Budgets: budgets,
 		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
-	if options.Recordings, err = addRecordings(ctx, mgr, o, clientset); err != nil {
+	if options.Recordings, err = addRecordings(ctx, mgr, o, keeper, clientset); err != nil {
 		return err
 	}
 	server, err := distribute.New(options)

@@ -27,6 +27,7 @@ import (
 	_ "gocloud.dev/secrets/gcpkms"
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
@@ -45,9 +46,9 @@ const seedKey = "seed"
 // openTime bounds what is asked of the store and of a key service before the operator serves.
 const openTime = 2 * time.Minute
 
-// addRecordings opens the store of recordings and adds what sweeps it. It is nil where none was asked for. What was asked for and
+// addRecordings opens the store of recordings and adds what sweeps it, and who serves it to auditors. It is nil where none was asked for. What was asked for and
 // cannot be had ends the operator: recordings that are kept otherwise than was said would look as if they were.
-func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, clientset kubernetes.Interface) (*recordings.Store, error) {
+func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, clientset kubernetes.Interface) (*recordings.Store, error) {
 	if o.Recordings == "" {
 		return nil, nil
 	}
@@ -77,7 +78,7 @@ func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, clients
 	if err != nil {
 		return nil, fmt.Errorf("--recordings: %w", err)
 	}
-	return kept, errors.Join(mgr.Add(kept), mgr.Add(recordings.Sweeper{Store: kept}))
+	return kept, errors.Join(mgr.Add(kept), mgr.Add(recordings.Sweeper{Store: kept}), addAudit(mgr, o, keeper, clientset, bucket, eraser{kept}))
 }
 
 // recordingLimits keeps a folder's volume from being filled; an object store has no end unless one was set.

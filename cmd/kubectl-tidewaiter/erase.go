@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -73,8 +72,8 @@ func (e *eraseCommand) arguments(args []string) error {
 		return errors.New("name one session: kubectl tidewaiter erase SESSION -n NAMESPACE --reason TEXT")
 	case e.reason == "":
 		return errors.New("say why: --reason \"...\"; it is what remains of the session's content")
-	case utf8.RuneCountInString(e.reason) > maxReason:
-		return fmt.Errorf("--reason has %s: at most %s are kept", table.Count(int64(utf8.RuneCountInString(e.reason)), "character"), table.Number(maxReason))
+	case len(e.reason) > maxReason:
+		return fmt.Errorf("--reason has %s: at most %s are kept", table.Count(int64(len(e.reason)), "byte"), table.Number(maxReason))
 	}
 	return nil
 }
@@ -99,7 +98,12 @@ func (e *eraseCommand) run(ctx context.Context, id string) error {
 	if !session.Valid() {
 		return fmt.Errorf("--pod-uid %s: this is no UID of a pod", e.uid)
 	}
-	fmt.Fprintf(e.err, "session %s of pod %s in namespace %s\n%s", session.ID, session.UID, session.Namespace, about)
+	color, err := useColor(e.color, e.err)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.err, table.Paint(fmt.Sprintf("session %s of pod %s in namespace %s", session.ID, session.UID, session.Namespace), table.Strong, color))
+	fmt.Fprint(e.err, about)
 	if err := e.confirm(ctx, session.ID); err != nil {
 		return err
 	}

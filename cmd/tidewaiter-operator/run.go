@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -75,11 +76,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
 	f.StringVar(&o.Replica, "replica", os.Getenv("POD_NAME"), "name of this replica's pod")
-	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
-	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
-	f.StringVar(&o.Auditors, "recordings-address", ":8445", "host:port to serve recordings at, to who may read them; without --recordings nothing is served")
-	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
-	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
+	addressFlags(f, &o)
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
 	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
 	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator, 3s to 10m")
@@ -88,6 +85,15 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")
 	return cmd
+}
+
+// addressFlags are where the operator serves.
+func addressFlags(f *pflag.FlagSet, o *operator.Options) {
+	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
+	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
+	f.StringVar(&o.Auditors, "recordings-address", ":8445", "host:port to serve recordings at, to who may read them; without --recordings nothing is served")
+	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
+	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
 }
 
 // newLog returns a log of JSON lines.

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	reader = "tidewaiter-recordings-reader"
-	eraser = "tidewaiter-recordings-eraser"
+	reads  = "tidewaiter-recordings-reader"
+	erases = "tidewaiter-recordings-eraser"
 )
 
 var (
@@ -35,7 +35,7 @@ func TestWhoMayReadIsFoundOutByTheAPIServer(t *testing.T) {
 	p.shelf.put(t, tried, today)
 	p.shelf.objects["log/checkpoint"] = []byte("a checkpoint")
 	shop := p.token("shop", "reader", wire.Audience)
-	p.bind(reader, "shop", "shop/reader")
+	p.bind(reads, "shop", "shop/reader")
 	none := p.token("shop", "nobody", wire.Audience)
 	everywhere := p.token("tidewaiter-system", "tidewaiter-auditor", wire.Audience)
 	ours, theirs := sold.Segment(1), tried.Segment(1)
@@ -139,7 +139,7 @@ func TestErasingTakesTheContentAndLeavesWhatVerifies(t *testing.T) {
 	stored := p.shelf.objects[sold.Segment(1)]
 	auditor := p.token("tidewaiter-system", "tidewaiter-auditor", wire.Audience)
 	may := p.token("lab", "dpo", wire.Audience)
-	p.bind(eraser, "shop", "lab/dpo")
+	p.bind(erases, "shop", "lab/dpo")
 	body := func(change func(*wire.Erasure)) io.Reader {
 		e := wire.Erasure{Namespace: sold.Namespace, UID: sold.UID, Session: sold.ID, Reason: "request 17 of a customer"}
 		change(&e)
@@ -216,7 +216,7 @@ func TestListsArePagedAndConfined(t *testing.T) {
 	p.shelf.put(t, tried, today)
 	p.shelf.objects["index/notes"] = []byte("not an entry")
 	one := p.token("shop", "reader", wire.Audience)
-	p.bind(reader, "shop", "shop/reader")
+	p.bind(reads, "shop", "shop/reader")
 	all := p.token("tidewaiter-system", "tidewaiter-auditor", wire.Audience)
 	for name, test := range map[string]struct {
 		token string
@@ -315,12 +315,12 @@ func TestRightsThatAreTakenAwayAreGoneWithinSeconds(t *testing.T) {
 		return nil
 	}
 	must(t, read(403))
-	p.bind(reader, "shop", "shop/passing")
+	p.bind(reads, "shop", "shop/passing")
 	eventually(t, "the right is there", func() error { return read(200) })
 	begin := time.Now()
-	p.kube.Kubectl(t, "delete", "rolebinding", "-n", "shop", reader+"-passing")
+	p.kube.Kubectl(t, "delete", "rolebinding", "-n", "shop", reads+"-passing")
 	eventually(t, "the right is gone", func() error { return read(403) })
-	p.bind(reader, "shop", "shop/passing")
+	p.bind(reads, "shop", "shop/passing")
 	eventually(t, "the right is there", func() error { return read(200) })
 	p.kube.Kubectl(t, "delete", "serviceaccount", "-n", "shop", "passing")
 	eventually(t, "the token is worth nothing", func() error { return read(401) })
@@ -374,7 +374,7 @@ func TestOneUserCannotTakeAllThereIs(t *testing.T) {
 	release := sync.OnceFunc(func() { close(p.shelf.hold) })
 	defer release()
 	greedy, other := p.token("tidewaiter-system", "tidewaiter-auditor", wire.Audience), p.token("shop", "reader", wire.Audience)
-	p.bind(reader, "shop", "shop/reader")
+	p.bind(reads, "shop", "shop/reader")
 	target := wire.PathObject + "?stored=1&name=" + sold.Segment(1)
 	var wg sync.WaitGroup
 	results := make(chan int, 10)

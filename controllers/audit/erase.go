@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/controllers/audit/wire"
 	"github.com/tidewaiter/tidewaiter/recording/store"
@@ -17,7 +16,7 @@ import (
 // Bounds of a request to erase.
 const (
 	maxErasure = 8 << 10 // bytes
-	maxReason  = 1024    // characters
+	maxReason  = 1024    // bytes
 )
 
 // erase deletes a session's key. It cannot be undone.
@@ -71,8 +70,8 @@ func readErasure(body io.Reader) (e wire.Erasure, _ *wire.Refusal) {
 	switch {
 	case e.Reason == "":
 		return e, badName("reason is empty", "say why: it is what remains of the session's content")
-	case utf8.RuneCountInString(e.Reason) > maxReason:
-		return e, badName("reason is longer than 1024 characters", "shorten it")
+	case len(e.Reason) > maxReason:
+		return e, badName("reason is longer than 1024 bytes", "shorten it")
 	case strings.ContainsFunc(e.Reason, unicode.IsControl):
 		return e, badName("reason has characters that do not print", "write it on one line")
 	}

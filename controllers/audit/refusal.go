@@ -40,11 +40,11 @@ func answer(w http.ResponseWriter, status int, body any) {
 // ofStore says what an error of the store means to who asked. Its text stays here: it may name buckets and accounts.
 func ofStore(err error) *wire.Refusal {
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return refuse(http.StatusNotFound, wire.ReasonNotFound, "there is no such object: it was never stored, or its retention has ended")
-	case errors.Is(err, store.ErrErased):
+	case errors.Is(err, store.ErrErased): // before the other: a key that is not there at all is both
 		return refuse(http.StatusGone, wire.ReasonErased, "the session was erased: its key is gone, and nobody can read its content any more; "+
 			"heads, signatures and digests still verify, by stored=1")
+	case errors.Is(err, store.ErrNotFound):
+		return refuse(http.StatusNotFound, wire.ReasonNotFound, "there is no such object: it was never stored, or its retention has ended")
 	case errors.Is(err, context.DeadlineExceeded):
 		return refuse(http.StatusServiceUnavailable, wire.ReasonUnavailable, "the store of recordings did not answer in time: try again")
 	default:

@@ -31,7 +31,12 @@ const (
 func (r *Reader) ask(ctx context.Context, method, path string, query url.Values, body []byte, what string) ([]byte, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, maxInterval
-	out, err := backoff.Retry(ctx, func() ([]byte, error) { return r.try(ctx, method, path, query, body) },
+	var last error
+	out, err := backoff.Retry(ctx, func() ([]byte, error) {
+		var out []byte
+		out, last = r.try(ctx, method, path, query, body)
+		return out, last
+	},
 		backoff.WithBackOff(pause), backoff.WithMaxTries(maxTries), backoff.WithMaxElapsedTime(maxElapsed))
 	if err == nil {
 		return out, nil
@@ -39,6 +44,9 @@ func (r *Reader) ask(ctx context.Context, method, path string, query url.Values,
 	var permanent *backoff.PermanentError
 	if errors.As(err, &permanent) {
 		err = permanent.Unwrap()
+	}
+	if ctx.Err() != nil && last != nil && !errors.Is(last, ctx.Err()) {
+		err = fmt.Errorf("%w, and before: %w", ctx.Err(), last) // what was waited for
 	}
 	var refusal *wire.Refusal
 	if errors.As(err, &refusal) {

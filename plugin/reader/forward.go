@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,8 +147,8 @@ func (f *forwarder) explain(pod string, err error) error {
 		err = errors.New("it has ended")
 	}
 	if apierrors.IsForbidden(err) || strings.Contains(err.Error(), "orbidden") {
-		return fmt.Errorf("you may not forward ports of pod %s/%s: ask for a RoleBinding in namespace %s to Role tidewaiter-recordings-access, or reach the operator with --recordings-url: %w",
-			f.namespace, pod, f.namespace, err)
+		return backoff.Permanent(fmt.Errorf("you may not forward ports of pod %s/%s: ask for a RoleBinding in namespace %s to Role tidewaiter-recordings-access, or reach the operator with --recordings-url: %w",
+			f.namespace, pod, f.namespace, err))
 	}
 	return fmt.Errorf("the port-forward to pod %s/%s: %w", f.namespace, pod, err)
 }
@@ -173,7 +174,7 @@ func (f *forwarder) dialer(pod string) (httpstream.Dialer, error) {
 func (f *forwarder) pod(ctx context.Context) (name string, port int32, err error) {
 	pods, err := f.kube.CoreV1().Pods(f.namespace).List(ctx, metav1.ListOptions{LabelSelector: operatorPods, Limit: 100})
 	if apierrors.IsForbidden(err) {
-		return "", 0, fmt.Errorf("you may not list pods in namespace %s: ask for a RoleBinding there to Role tidewaiter-recordings-access, or reach the operator with --recordings-url: %w", f.namespace, err)
+		return "", 0, backoff.Permanent(fmt.Errorf("you may not list pods in namespace %s: ask for a RoleBinding there to Role tidewaiter-recordings-access, or reach the operator with --recordings-url: %w", f.namespace, err))
 	}
 	if err != nil {
 		return "", 0, fmt.Errorf("looking for the operator's pods in namespace %s: %w", f.namespace, err)
