@@ -128,8 +128,8 @@ var rules = []rule{
 		why: "types are below everything that uses them",
 	},
 	{
-		packages: "controllers", forbidden: []string{"proxy", "webhook", "local"},
-		why: "operator and sidecar share the bundle's format and the sidecar API, no code",
+		packages: "controllers", forbidden: []string{"proxy", "webhook", "local"}, except: []string{"proxy/access"},
+		why: "operator and sidecar share the bundle's format, the sidecar API and the words of recordings, no code",
 	},
 	{
 		packages: "controllers/compile", forbidden: []string{"net", "net/http", "os", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
@@ -189,9 +189,13 @@ var rules = []rule{
 		why: "who tells of requests only reads them: neither secrets nor decisions are its business",
 	},
 	{
-		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "recording", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc"},
+		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "k8s.io", "sigs.k8s.io"},
 		except: []string{"controllers/recordings"},
-		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
+		why:    "segments are verified and kept the same, however sidecars are spoken to and wherever the operator runs",
+	},
+	{
+		packages: "controllers/recordings/gather", forbidden: []string{"*"}, except: []string{"std"},
+		why: "what is on its way is bytes: nothing of it was verified",
 	},
 	{
 		packages: "controllers/acquired", forbidden: []string{"controllers", "authority", "google.golang.org/grpc", "api/sidecar"},
@@ -203,8 +207,8 @@ var rules = []rule{
 		why: "the ledger counts for whoever asks; what the limit is, and who asks, is found out elsewhere",
 	},
 	{
-		packages: "operator", forbidden: []string{"proxy", "local", "recording", "github.com/pganalyze"},
-		why: "the operator runs no part of the sidecar, and builds without C",
+		packages: "operator", forbidden: []string{"proxy", "local", "github.com/pganalyze"}, except: []string{"proxy/access"},
+		why: "the operator runs no part of the sidecar, and builds without C; recordings it verifies and keeps",
 	},
 	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},

@@ -47,12 +47,8 @@ func newRun(errOut io.Writer) *cobra.Command {
 			if o.Log, err = newLog(errOut, logLevel); err != nil {
 				return err
 			}
-			if recordingsLimit != "" {
-				limit, err := resource.ParseQuantity(recordingsLimit)
-				if err != nil || limit.Value() <= 0 {
-					return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
-				}
-				o.RecordingsLimit = limit.Value()
+			if o.RecordingsLimit, err = parseLimit(recordingsLimit); err != nil {
+				return err
 			}
 			o.RecordingsLock = store.Lock(recordingsLock)
 			if o.Config, err = clientConfig(kubeconfig); err != nil {
@@ -87,6 +83,18 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")
 	return cmd
+}
+
+// parseLimit reads --recordings-limit; 0, it was left out.
+func parseLimit(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	limit, err := resource.ParseQuantity(text)
+	if err != nil || limit.Value() <= 0 {
+		return 0, fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", text)
+	}
+	return limit.Value(), nil
 }
 
 // newLog returns a log of JSON lines.
