@@ -189,9 +189,13 @@ var rules = []rule{
 		why: "who tells of requests only reads them: neither secrets nor decisions are its business",
 	},
 	{
-		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "recording", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc"},
+		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "k8s.io", "sigs.k8s.io"},
 		except: []string{"controllers/recordings"},
-		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
+		why:    "segments are verified and kept the same, however sidecars are spoken to and wherever the operator runs",
+	},
+	{
+		packages: "controllers/recordings/gather", forbidden: []string{"*"}, except: []string{"std"},
+		why: "what is on its way is bytes: nothing of it was verified",
 	},
 	{
 		packages: "controllers/audit", forbidden: []string{"controllers", "authority", "injection", "api"}, except: []string{"controllers/audit"},
@@ -212,7 +216,7 @@ var rules = []rule{
 	},
 	{
 		packages: "operator", forbidden: []string{"proxy", "local", "recording/replay", "github.com/pganalyze"}, except: []string{"proxy/access"},
-		why: "the operator runs no part of the sidecar, and builds without C",
+		why: "the operator runs no part of the sidecar, and builds without C; recordings it verifies and keeps",
 	},
 	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},

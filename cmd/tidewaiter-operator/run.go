@@ -48,12 +48,8 @@ func newRun(errOut io.Writer) *cobra.Command {
 			if o.Log, err = newLog(errOut, logLevel); err != nil {
 				return err
 			}
-			if recordingsLimit != "" {
-				limit, err := resource.ParseQuantity(recordingsLimit)
-				if err != nil || limit.Value() <= 0 {
-					return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
-				}
-				o.RecordingsLimit = limit.Value()
+			if o.RecordingsLimit, err = parseLimit(recordingsLimit); err != nil {
+				return err
 			}
 			o.RecordingsLock = store.Lock(recordingsLock)
 			if o.Config, err = clientConfig(kubeconfig); err != nil {
@@ -94,6 +90,18 @@ func addressFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.StringVar(&o.Auditors, "recordings-address", ":8445", "host:port to serve recordings at, to who may read them; without --recordings nothing is served")
 	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
 	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
+}
+
+// parseLimit reads --recordings-limit; 0, it was left out.
+func parseLimit(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	limit, err := resource.ParseQuantity(text)
+	if err != nil || limit.Value() <= 0 {
+		return 0, fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", text)
+	}
+	return limit.Value(), nil
 }
 
 // newLog returns a log of JSON lines.
