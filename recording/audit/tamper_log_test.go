@@ -59,14 +59,14 @@ var logKeyCases = []tamperCase{
 	}},
 	{name: "a segment's leaf and object are dropped", by: "the log's key", want: []Code{SegmentMissing, SerialGap}, level: Tampered, do: func(w *world, r *rand.Rand) ([]View, bool) {
 		s, ok := pick(r, w.sessions(many(2)))
-		if !ok {
+		if !ok || !settledLong(w)(s) {
 			return nil, false
 		}
 		w.hide(s.leaves[r.IntN(len(s.leaves)-1)])
 		return nil, true
 	}},
 	{name: "a whole session is dropped from log, store and index", by: "the log's key", want: []Code{SerialGap}, level: Tampered, do: func(w *world, r *rand.Rand) ([]View, bool) {
-		s, ok := pick(r, w.sessions(func(s *gsession) bool { return s.ended && !w.lastOfKey(s) }))
+		s, ok := pick(r, w.sessions(settledLong(w)))
 		if !ok {
 			return nil, false
 		}
@@ -76,14 +76,14 @@ var logKeyCases = []tamperCase{
 		return nil, true
 	}},
 	{name: "a session's end is dropped", by: "the log's key", want: []Code{SerialGap, Lost}, level: Tampered, kinds: []string{"stopped"}, do: func(w *world, r *rand.Rand) ([]View, bool) {
-		s, ok := pick(r, w.sessions(func(s *gsession) bool { return s.ended && !w.lastOfKey(s) }))
+		s, ok := pick(r, w.sessions(settledLong(w)))
 		if ok {
 			w.hide(s.leaves[len(s.leaves)-1])
 		}
 		return nil, ok
 	}},
 	{name: "only the leaf of a segment is dropped", by: "the log's key", want: []Code{NotInLog, SegmentMissing, SerialGap}, level: Tampered, do: func(w *world, r *rand.Rand) ([]View, bool) {
-		_, l, ok := w.aSegment(r, func(s *gsession) bool { return s.ended && !w.lastOfKey(s) })
+		_, l, ok := w.aSegment(r, settledLong(w))
 		w.drop(func(one *ledger.Leaf) bool { return one == l })
 		w.publish()
 		return nil, ok

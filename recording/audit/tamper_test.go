@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/recording/ledger"
@@ -221,10 +222,15 @@ func once(r *rand.Rand, one func(s *gsession, h *recording.Head, records []byte)
 			return records
 		}
 		done = true
-		s.pod.w.hook.records = nil
+		s.pod.w.hook.records, s.pod.w.cheated = nil, s
 		return out
 	}}
 }
 
-// happened reports whether a hook of once has been used up.
-func happened(w *world, _ *rand.Rand) ([]View, bool) { return nil, w.hook.records == nil }
+// happened reports whether a hook of once has been used up, and the session can still be looked into.
+func happened(w *world, _ *rand.Rand) ([]View, bool) { return nil, w.cheated != nil && !w.cheated.gone }
+
+// settledLong are sessions whose segments could not be on their way any more.
+func settledLong(w *world) func(*gsession) bool {
+	return func(s *gsession) bool { return s.ended && w.now.Sub(s.leaves[len(s.leaves)-1].Time) > Grace+time.Minute && !w.lastOfKey(s) }
+}

@@ -76,6 +76,11 @@ func (v *verifier) entries(ctx context.Context, head Checkpoint, others []other)
 			others = others[1:]
 		}
 	}
+	for _, o := range others {
+		if o.Size > head.Size {
+			wrong(Finding{Code: LogRolledBack, Object: o.name, What: fmt.Sprintf("the log in the store has %d entries, and the checkpoint of %s says %d", head.Size, o.name, o.Size)})
+		}
+	}
 	compare()
 	for b := range v.bundles(ctx, head.Size) {
 		if b.err != nil {
@@ -101,9 +106,6 @@ func (v *verifier) entries(ctx context.Context, head Checkpoint, others []other)
 	}
 	if t.root() != head.Root {
 		wrong(Finding{Code: LogRoot, Object: CheckpointObject, What: fmt.Sprintf("the %d entries in the store do not give the root that the log's key has signed", head.Size)})
-	}
-	for _, o := range others {
-		wrong(Finding{Code: LogRolledBack, Object: o.name, What: fmt.Sprintf("the log in the store has %d entries, and the checkpoint of %s says %d", head.Size, o.name, o.Size)})
 	}
 	return good, nil
 }
