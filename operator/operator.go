@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) error {
 		mgr.Add(keeper), mgr.Add(secrets),
 		addControllers(ctx, mgr, &o, keeper, secrets),
 		addWebhook(ctx, mgr, &o, keeper, clientset),
-		addDistribution(mgr, &o, keeper, secrets, clientset),
+		addDistribution(ctx, mgr, &o, keeper, secrets, clientset),
 	)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/tidewaiter/tidewaiter/operator"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
 // Calls to the API server that one replica makes: those of a cluster full of sidecars that connect anew.
@@ -31,6 +32,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 		o                    operator.Options
 		kubeconfig, logLevel string
 		recordingsLimit      string
+		recordingsLock       string
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -45,11 +47,14 @@ func newRun(errOut io.Writer) *cobra.Command {
 			if o.Log, err = newLog(errOut, logLevel); err != nil {
 				return err
 			}
-			limit, err := resource.ParseQuantity(recordingsLimit)
-			if err != nil {
-				return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
+			if recordingsLimit != "" {
+				limit, err := resource.ParseQuantity(recordingsLimit)
+				if err != nil || limit.Value() <= 0 {
+					return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
+				}
+				o.RecordingsLimit = limit.Value()
 			}
-			o.RecordingsLimit = limit.Value()
+			o.RecordingsLock = store.Lock(recordingsLock)
 			if o.Config, err = clientConfig(kubeconfig); err != nil {
 				return err
 			}
@@ -61,8 +66,11 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and given credentials")
 	f.StringArrayVar(&o.OlderProxyImages, "older-proxy-image", nil, "image that pods from before an upgrade run, and that is given credentials until they are replaced; may be repeated")
-	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
-	f.StringVar(&recordingsLimit, "recordings-limit", "8Gi", "size of the recordings that are taken, less than the folder's volume has; a pod may have an eighth of it")
+	f.StringVar(&o.Recordings, "recordings", "", "where what sidecars record is kept: a folder, or a bucket such as s3://name?region=eu-central-1, gs://name, azblob://name; left out, sidecars keep it")
+	f.StringVar(&recordingsLimit, "recordings-limit", "", "size of the recordings that are taken, less than a folder's volume has; a pod may have an eighth of it (default 8Gi in a folder, any in a bucket)")
+	f.StringVar(&recordingsLock, "recordings-lock", string(store.LockNone), "how a bucket with S3 Object Lock keeps recordings until their retention has ended: Compliance (nobody can delete them), Governance (who has the permission can), or None")
+	f.DurationVar(&o.RecordingsRetention, "recordings-retention", 2160*time.Hour, "how long recordings are kept after their session has ended, where the DataSource does not say; 0 is for ever, which a lock takes as 100 years")
+	f.StringVar(&o.RecordingsKey, "recordings-key", "", "key that the keys of recordings are wrapped by: awskms://…, gcpkms://… or azurekeyvault://…; left out, one in the Secret "+operator.RecordingsKeySecret)
 	f.StringVar(&o.Notify, "notify", "", "YAML file that says whom to tell of AccessRequests, see docs/notifications.md; left out, nobody")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
