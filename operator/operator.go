@@ -96,7 +96,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o *Options, keeper
 		datasource.SetUp(mgr, clients, secrets),
 		accesspolicy.SetUp(mgr, clients),
 		accessrequest.SetUp(mgr, clients, o.RequestsKept),
-		trust.SetUp(mgr, keeper.TrustBundle, rotated),
+		trust.SetUp(mgr, o.Namespace, keeper.TrustBundle, rotated),
 		addNotifier(mgr, o),
 	)
 }

@@ -46,6 +46,8 @@ type Options struct {
 	Replica string
 	// Sidecars and Webhook are host:port to serve at: :8443 and :9443.
 	Sidecars, Webhook string
+	// Auditors is host:port to serve recordings at, to who may read them: :8445. Without Recordings nothing is served there.
+	Auditors string
 	// Health and Metrics are host:port to serve at, in clear text: :8081 and :8080. "0" serves none.
 	Health, Metrics string
 	// Names beside the Services' that clients know the two servers by: host names and IP addresses, for development.
@@ -97,6 +99,7 @@ func (o *Options) defaults() error {
 	}
 	o.Namespace = cmp.Or(o.Namespace, Namespace)
 	o.Sidecars, o.Webhook = cmp.Or(o.Sidecars, ":8443"), cmp.Or(o.Webhook, ":9443")
+	o.Auditors = cmp.Or(o.Auditors, ":8445")
 	o.Health, o.Metrics = cmp.Or(o.Health, ":8081"), cmp.Or(o.Metrics, ":8080")
 	o.LeaseDuration = cmp.Or(o.LeaseDuration, 15*time.Second)
 	o.RecordingsLock, o.SidecarLease = cmp.Or(o.RecordingsLock, store.LockNone), cmp.Or(o.SidecarLease, time.Minute)
@@ -121,6 +124,9 @@ func (o *Options) defaults() error {
 	}
 	if _, _, err := split(o.Webhook); err != nil {
 		return fmt.Errorf("--webhook-address %q: %w", o.Webhook, err)
+	}
+	if _, _, err := split(o.Auditors); err != nil {
+		return fmt.Errorf("--recordings-address %q: %w", o.Auditors, err)
 	}
 	return nil
 }

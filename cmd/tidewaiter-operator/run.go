@@ -77,6 +77,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&o.Replica, "replica", os.Getenv("POD_NAME"), "name of this replica's pod")
 	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
 	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
+	f.StringVar(&o.Auditors, "recordings-address", ":8445", "host:port to serve recordings at, to who may read them; without --recordings nothing is served")
 	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
 	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
