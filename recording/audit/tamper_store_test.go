@@ -272,4 +272,3 @@ func unsigned(name string, do func(w *world, r *rand.Rand) bool) tamperCase {
 		return nil, ok
 	}}
 }
-

@@ -232,5 +232,7 @@ func happened(w *world, _ *rand.Rand) ([]View, bool) { return nil, w.cheated != 
 
 // settledLong are sessions whose segments could not be on their way any more.
 func settledLong(w *world) func(*gsession) bool {
-	return func(s *gsession) bool { return s.ended && w.now.Sub(s.leaves[len(s.leaves)-1].Time) > Grace+time.Minute && !w.lastOfKey(s) }
+	return func(s *gsession) bool {
+		return s.ended && w.now.Sub(s.leaves[len(s.leaves)-1].Time) > Grace+time.Minute && !w.lastOfKey(s)
+	}
 }
