@@ -46,7 +46,11 @@ const maxObject = recording.SegmentHeader + recording.MaxHead + 64 + 2*recording
 
 // stored reads an object of a segment and compares it with its leaf. It is nil where that was not possible.
 func (v *verifier) stored(ctx context.Context, w where, head *recording.Signed, want recording.Hash, size int64) (*recording.Segment, Code, error) {
-	r, err := v.Source.Open(ctx, w.object)
+	open := v.Source.Open
+	if o, ok := v.Source.(store.Stored); ok {
+		open = o.OpenStored
+	}
+	r, err := open(ctx, w.object)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, ObjectMissing, nil
 	}

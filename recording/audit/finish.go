@@ -92,11 +92,11 @@ func (v *verifier) erasures(ctx context.Context) error {
 			continue
 		}
 		id, err := v.Source.Identity(ctx, name)
-		switch {
-		case errors.Is(err, store.ErrErased), errors.Is(err, store.ErrNotFound):
-		case err != nil:
-			return fmt.Errorf("the key of session %s: %w", name.ID, err)
-		case id != nil:
+		switch _, decrypts := v.Source.(store.Stored); {
+		case errors.Is(err, store.ErrErased), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoUnwrapper):
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil, id != nil, decrypts:
 			v.add(w.finding(EraseUnfinished, "the session was erased, and its key is in the store"))
 		}
 	}

@@ -2,11 +2,10 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"filippo.io/age"
 
 	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/recording/index"
@@ -24,6 +23,7 @@ func (v *verifier) sealedLeaf(ctx context.Context, p *pod, l *ledger.Sealed, w w
 	if !ok {
 		return
 	}
+	delete(v.heads, sha256.Sum256(l.Head.Statement))
 	name := store.Session{Namespace: p.namespace, UID: p.uid, ID: h.Session}
 	if l.Object != name.Segment(h.Segment) {
 		v.add(w.finding(WrongPlace, "segment %d of session %s of pod %s was logged under this name", h.Segment, h.Session, p))
@@ -136,21 +136,45 @@ func (v *verifier) segment(ctx context.Context, name store.Session, l *ledger.Se
 		out.missing = missing
 		return out, err
 	}
-	var id age.Identity
-	if seg.Kind == recording.BodyEncrypted {
-		id, err = v.Source.Identity(ctx, name)
-		switch {
-		case errors.Is(err, store.ErrErased):
-			out.missing = KeyMissing
-			return out, nil
-		case err != nil:
-			return out, fmt.Errorf("the key of session %s: %w", name.ID, err)
-		case id == nil:
-			v.count(func(s *Summary) { s.Unopened++ })
-			return out, nil
+	if seg.Kind != recording.BodyEncrypted {
+		return v.content(w, seg, nil), nil
+	}
+	id, err := v.Source.Identity(ctx, name)
+	switch _, decrypts := v.Source.(store.Stored); {
+	case errors.Is(err, store.ErrErased):
+		out.missing = KeyMissing
+		return out, nil
+	case errors.Is(err, store.ErrNoUnwrapper), err == nil && id == nil && !decrypts:
+		v.count(func(s *Summary) { s.Unopened++ })
+		return out, nil
+	case ctx.Err() != nil:
+		return out, ctx.Err()
+	case err != nil:
+		f := w.finding(ContentUnread, "the session's key cannot be had: %v", err)
+		f.Severity, f.Cause = Incomplete, "the key's object was changed, or whoever unwraps keys cannot be reached or refuses"
+		v.add(f)
+		return out, nil
+	case id == nil:
+		if seg, err = v.decrypted(ctx, w, seg); seg == nil {
+			return out, err
 		}
 	}
 	return v.content(w, seg, id), nil
+}
+
+// decrypted has the source decrypt a segment, which is believed only under the head that was logged.
+func (v *verifier) decrypted(ctx context.Context, w where, stored *recording.Segment) (*recording.Segment, error) {
+	r, err := v.Source.Open(ctx, w.object)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.object, err)
+	}
+	defer r.Close()
+	s, err := recording.ReadSegment(r)
+	if err != nil || s.Kind == recording.BodyEncrypted || string(s.Signed.Statement) != string(stored.Signed.Statement) {
+		v.add(w.finding(BodyChanged, "what the operator decrypted is not the segment that is stored"))
+		return nil, nil
+	}
+	return s, nil
 }
 
 // settle forgets a session that is over, but for its last number, once its segments have been read.

@@ -91,7 +91,11 @@ func (v *verifier) skip(s *session) {
 		a := s.ahead[next]
 		delete(s.ahead, next)
 		if next > s.segment+1 {
-			v.add(a.w.finding(SegmentMissing, "%s before this one: the session's segments go from %d to %d", missing("segment", s.segment+1, next-1), s.segment, next))
+			f := a.w.finding(SegmentMissing, "%s before this one, which is number %d", missing("segment", s.segment+1, next-1), next)
+			if v.Source == nil { // files alone
+				f.Severity, f.Cause = Incomplete, "not all of the session's segments were given"
+			}
+			v.add(f)
 			s.restart(&a.head)
 		}
 		v.follow(s, &a.head, a.w)

@@ -47,6 +47,8 @@ type Options struct {
 	Scope Scope
 	// Now is the time of the auditor; zero for the clock's.
 	Now time.Time
+	// Wait is how long a log that is behind another view is waited for: it is put into the ConfigMap before it is published.
+	Wait time.Duration
 	// Workers is how many objects are read at once; 0 for a number that fits the machine.
 	Workers int
 	// Report is called for each finding, never twice at once. Progress, where it is set, is called now and then with how many of how
@@ -68,6 +70,7 @@ type verifier struct {
 	erased   []where // with the names of their sessions
 	names    map[string]store.Session
 	ids      ids
+	heads    fileLogged
 	last     time.Time // of the last leaf
 	found    map[string]bool
 	podsIn   map[string]bool // pods that have a session in scope
@@ -100,10 +103,16 @@ type absent struct {
 // Verify checks a store and its log. The error says that something could not be read: then nothing is certain, whatever was reported.
 // Checkpoint is the log's, for whoever remembers it; it is nil unless every check of the log itself was good.
 func Verify(ctx context.Context, o Options) (Summary, []byte, error) {
+	return verifyLog(ctx, o, nil)
+}
+
+// verifyLog is Verify; heads are segments that the log should have, and are taken out as they are found.
+func verifyLog(ctx context.Context, o Options, heads fileLogged) (Summary, []byte, error) {
 	if o.Source == nil || len(o.Operator) != ed25519.PublicKeySize {
 		return Summary{}, nil, errors.New("a store and the operator's public key are needed")
 	}
 	v := newVerifier(o)
+	v.heads = heads
 	v.start()
 	log, err := v.walk(ctx)
 	if err == nil {
@@ -217,6 +226,7 @@ func (v *verifier) finish(ctx context.Context) error {
 	if err := v.strangers(ctx); err != nil {
 		return err
 	}
+	v.notLogged()
 	for _, id := range v.Scope.Sessions {
 		if !v.found[id] {
 			v.sink.add(Finding{Code: NothingMatched, Session: id, What: "the log has no segment of this session" + v.between()})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
@@ -26,7 +27,7 @@ type other struct {
 // walk goes through the whole log. It returns the checkpoint where nothing was wrong with the log itself.
 func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 	others, bad := v.views()
-	raw, err := object(ctx, v.Source, CheckpointObject, MaxCheckpoint)
+	raw, head, forged, err := v.head(ctx, others)
 	if errors.Is(err, store.ErrNotFound) {
 		v.add(Finding{Code: LogMissing, Object: CheckpointObject, What: "the store has no log: nothing in it is vouched for"})
 		return nil, nil
@@ -34,9 +35,8 @@ func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", CheckpointObject, err)
 	}
-	head, err := OpenCheckpoint(v.LogKey, raw)
-	if err != nil {
-		v.add(Finding{Code: LogSignature, Object: CheckpointObject, What: fmt.Sprintf("the store's checkpoint: %v", err)})
+	if forged != nil {
+		v.add(Finding{Code: LogSignature, Object: CheckpointObject, What: fmt.Sprintf("the store's checkpoint: %v", forged)})
 		return nil, nil
 	}
 	v.count(func(s *Summary) { s.Origin, s.Leaves, s.Views = head.Origin, head.Size, len(others) })
@@ -46,6 +46,24 @@ func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return raw, nil
+}
+
+// head reads the store's checkpoint, again for a while if it is behind another view. Forged says what is wrong with it.
+func (v *verifier) head(ctx context.Context, others []other) (raw []byte, head Checkpoint, forged, err error) {
+	for until := time.Now().Add(v.Wait); ; {
+		if raw, err = object(ctx, v.Source, CheckpointObject, MaxCheckpoint); err != nil {
+			return nil, head, nil, err
+		}
+		head, forged = OpenCheckpoint(v.LogKey, raw)
+		if n := len(others); forged != nil || n == 0 || others[n-1].Size <= head.Size || !time.Now().Before(until) {
+			return raw, head, forged, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, head, nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
 
 // views opens the other checkpoints, in the order of their sizes.
@@ -76,6 +94,11 @@ func (v *verifier) entries(ctx context.Context, head Checkpoint, others []other)
 			others = others[1:]
 		}
 	}
+	for _, o := range others {
+		if o.Size > head.Size {
+			wrong(Finding{Code: LogRolledBack, Object: o.name, What: fmt.Sprintf("the log in the store has %d entries, and the checkpoint of %s says %d", head.Size, o.name, o.Size)})
+		}
+	}
 	compare()
 	for b := range v.bundles(ctx, head.Size) {
 		if b.err != nil {
@@ -101,9 +124,6 @@ func (v *verifier) entries(ctx context.Context, head Checkpoint, others []other)
 	}
 	if t.root() != head.Root {
 		wrong(Finding{Code: LogRoot, Object: CheckpointObject, What: fmt.Sprintf("the %d entries in the store do not give the root that the log's key has signed", head.Size)})
-	}
-	for _, o := range others {
-		wrong(Finding{Code: LogRolledBack, Object: o.name, What: fmt.Sprintf("the log in the store has %d entries, and the checkpoint of %s says %d", head.Size, o.name, o.Size)})
 	}
 	return good, nil
 }

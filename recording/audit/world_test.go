@@ -41,6 +41,7 @@ type world struct {
 	raw      [][]byte // the entries, as published
 	objects  map[string]stored
 	hook     hook
+	cheated  *gsession // by a hook
 }
 
 type stored struct {
@@ -98,7 +99,12 @@ type gsession struct {
 }
 
 func newWorld(r *rand.Rand, h hook) *world {
-	seed := func() []byte { b := make([]byte, 32); binary.BigEndian.PutUint64(b, r.Uint64()); binary.BigEndian.PutUint64(b[8:], r.Uint64()); return b }
+	seed := func() []byte {
+		b := make([]byte, 32)
+		binary.BigEndian.PutUint64(b, r.Uint64())
+		binary.BigEndian.PutUint64(b[8:], r.Uint64())
+		return b
+	}
 	w := &world{r: r, base: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), objects: map[string]stored{}, hook: h}
 	w.operator = ed25519.NewKeyFromSeed(seed())
 	skey, vkey, err := note.GenerateKey(bytes.NewReader(seed()), "tidewaiter.dev/log/test")
