@@ -12,21 +12,21 @@ import (
 
 // joined follows the segments of one session.
 type joined struct {
-	next     func() (*recording.Segment, error)
+	next     func(wait bool) (*recording.Segment, error)
 	identity func(*recording.Head) (age.Identity, error)
 	last     *recording.Head // of the segment before
 	report   recording.Report
 }
 
-// segments reads segments one after the other, as next returns them until io.EOF.
-func segments(next func() (*recording.Segment, error), identity func(*recording.Head) (age.Identity, error)) *Recording {
+// segments reads segments one after the other, as next returns them until io.EOF. Unless wait is set, next looks only what is there.
+func segments(next func(wait bool) (*recording.Segment, error), identity func(*recording.Head) (age.Identity, error)) *Recording {
 	j := &joined{next: next, identity: identity, report: recording.Report{Version: recording.SegmentVersion}}
 	return &Recording{events: j.events, report: func() recording.Report { return j.report }}
 }
 
 func (j *joined) events(yield func(recording.Record, error) bool) {
 	for {
-		s, err := j.next()
+		s, err := j.next(true)
 		if err != nil {
 			j.over(err, yield)
 			return
@@ -38,7 +38,7 @@ func (j *joined) events(yield func(recording.Record, error) bool) {
 			break
 		}
 	}
-	switch _, err := j.next(); { // the end must be the end
+	switch _, err := j.next(false); { // the end must be the end
 	case errors.Is(err, io.EOF):
 		j.report.State = recording.Unfinished
 		if j.last.End == recording.EndComplete {

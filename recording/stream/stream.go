@@ -63,14 +63,27 @@ func (o Options) every() time.Duration {
 	return o.Every
 }
 
-// New reads a recording of either version from r. The identity may be nil.
+// New reads a recording of either version from r, of which nothing is read before Events is. The identity may be nil.
 func New(r io.Reader, id age.Identity) *Recording {
-	in := bufio.NewReaderSize(r, 64<<10)
-	begin, _ := in.Peek(len(magic)) // an error comes again when it is read
-	if string(begin) != magic {
-		return chained(recording.NewReader(in))
+	var inner *Recording
+	return &Recording{
+		report: func() recording.Report {
+			if inner == nil {
+				return recording.Report{}
+			}
+			return inner.report()
+		},
+		events: func(yield func(recording.Record, error) bool) {
+			in := bufio.NewReaderSize(r, 64<<10)
+			begin, _ := in.Peek(len(magic)) // an error comes again when it is read
+			if string(begin) == magic {
+				inner = segments(func(bool) (*recording.Segment, error) { return recording.ReadSegment(in) }, func(*recording.Head) (age.Identity, error) { return id, nil })
+			} else {
+				inner = chained(recording.NewReader(in))
+			}
+			inner.events(yield)
+		},
 	}
-	return segments(func() (*recording.Segment, error) { return recording.ReadSegment(in) }, func(*recording.Head) (age.Identity, error) { return id, nil })
 }
 
 // magic is what a segment begins with.
@@ -116,9 +129,9 @@ func folder(ctx context.Context, name string, o Options) (*Recording, error) {
 	}
 	slices.Sort(files)
 	at := 0
-	next := func() (*recording.Segment, error) {
+	next := func(wait bool) (*recording.Segment, error) {
 		for at >= len(files) {
-			if !o.Follow || !pause(ctx, o.every()) {
+			if !wait || !o.Follow || !pause(ctx, o.every()) {
 				return nil, io.EOF
 			}
 			again, err := filepath.Glob(filepath.Join(name, "*"+recording.SegmentExtension))
@@ -158,11 +171,11 @@ func Session(ctx context.Context, from store.Source, s store.Session, o Options)
 		return nil, errors.New("stream: " + strings.Join([]string{s.Namespace, s.UID, s.ID}, "/") + " cannot be the name of a session")
 	}
 	number := uint64(1)
-	next := func() (*recording.Segment, error) {
+	next := func(wait bool) (*recording.Segment, error) {
 		for {
 			r, err := from.Open(ctx, s.Segment(number))
 			switch {
-			case errors.Is(err, store.ErrNotFound) && o.Follow && pause(ctx, o.every()):
+			case errors.Is(err, store.ErrNotFound) && wait && o.Follow && pause(ctx, o.every()):
 				continue
 			case errors.Is(err, store.ErrNotFound):
 				return nil, io.EOF
