@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -45,13 +46,43 @@ type Options struct {
 	Rows       int    // at most this many rows of a statement; 0 means DefaultRows, NoRows none
 	Prepares   bool   // also print what was only prepared, and neither denied nor failed
 	Full       bool   // print whole statements on lines of their own, instead of one line cut to the width
+	// Speed is how many times as fast as it happened it is told; 0 is at once. Wait is called with each pause, and reports whether
+	// to go on; where it is set, what was said is written before it, and after each event.
+	Speed float64
+	Wait  func(time.Duration) bool
 }
 
-// Replay prints the recording in r to w, in memory that does not grow with the
-// recording, and returns the recording's condition. The error is that of w, of r,
-// or of the options; a recording that is broken is no error of Replay, but its
-// report says so, and so does the last line printed.
+// Recording is what is replayed: a *stream.Recording.
+type Recording interface {
+	// Events are verified, and end with the first error.
+	Events() iter.Seq2[recording.Record, error]
+	// Report is the condition of what has been read.
+	Report() recording.Report
+}
+
+// Replay prints the recording in r, of version 1, as Play does.
 func Replay(w io.Writer, r io.Reader, o Options) (recording.Report, error) {
+	return Play(w, chain{recording.NewReader(r)}, o)
+}
+
+type chain struct{ *recording.Reader }
+
+// Events goes through the events of a file of version 1.
+func (c chain) Events() iter.Seq2[recording.Record, error] {
+	return func(yield func(recording.Record, error) bool) {
+		for {
+			rec, err := c.Next()
+			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Play prints a recording to w, in memory that does not grow with it, and returns its condition. The error is that of w, of
+// reading, or of the options; a recording that is broken is no error of Play, but its
+// report says so, and so does the last line printed.
+func Play(w io.Writer, r Recording, o Options) (recording.Report, error) {
 	chosen, err := parseNumbers(o.Statements)
 	if err != nil {
 		return recording.Report{}, err
@@ -64,7 +95,7 @@ func Replay(w io.Writer, r io.Reader, o Options) (recording.Report, error) {
 	}
 	o.Width = max(o.Width, minWidth)
 	p := &replayer{Options: o, chosen: chosen, page: page{w: bufio.NewWriter(w), color: o.Color, blank: true}, open: map[int64]*statement{}}
-	return p.replay(recording.NewReader(r))
+	return p.replay(r)
 }
 
 // replayer follows the events of a recording.
@@ -87,18 +118,37 @@ type totals struct {
 	statements, denied, masked, rows, bytes, folded int64
 }
 
-func (p *replayer) replay(reader *recording.Reader) (recording.Report, error) {
-	for {
-		rec, err := reader.Next()
-		if err != nil {
-			p.finish(err, reader.Report())
-			if broken := (*recording.BrokenError)(nil); errors.Is(err, io.EOF) || errors.As(err, &broken) {
-				err = nil
-			}
-			return reader.Report(), errors.Join(err, p.w.Flush())
+func (p *replayer) replay(r Recording) (recording.Report, error) {
+	var err error
+	var last time.Time
+	for rec, e := range r.Events() {
+		if e != nil {
+			err = e
+			break
 		}
+		if !p.paced(last, rec.Event.Time) {
+			break
+		}
+		last = rec.Event.Time
 		p.event(&rec.Event)
 	}
+	p.finish(err, r.Report())
+	if broken := (*recording.BrokenError)(nil); errors.As(err, &broken) {
+		err = nil
+	}
+	return r.Report(), errors.Join(err, p.w.Flush())
+}
+
+// paced waits as long as the session did, by the speed that is asked for.
+func (p *replayer) paced(last, now time.Time) bool {
+	if p.Wait == nil {
+		return true
+	}
+	_ = p.w.Flush() // its error is kept for the last one
+	if p.Speed <= 0 || last.IsZero() || !now.After(last) {
+		return true
+	}
+	return p.Wait(time.Duration(float64(now.Sub(last)) / p.Speed))
 }
 
 func (p *replayer) event(e *access.Event) {
@@ -245,6 +295,9 @@ func (p *replayer) finish(err error, r recording.Report) {
 		}
 		p.line(look, "%s: %s, head %s", r, plural(r.Records, "record"), r.Head)
 	case recording.Unread:
+		if err == nil {
+			err = errors.New("it was not waited for")
+		}
 		p.line(alarm, "%s: %s", r, visible(err.Error(), maxNote))
 	default:
 		p.line(alarm, "%s", visible(r.String(), maxNote))
