@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
 
 // journal reads version 1. It takes memory for one record, and for no more of that than has arrived.
@@ -20,21 +18,21 @@ type journal struct {
 }
 
 // event reads up to the next event.
-func (r *journal) event(into *access.Event) (rec place, err error) {
+func (r *journal) event() (rec Record, err error) {
 	for {
 		f, err := r.next()
 		if err != nil {
 			return rec, err
 		}
-		rec = place{seq: f.seq, offset: r.report.Bytes}
+		rec = Record{Seq: f.seq, Offset: r.report.Bytes}
 		r.advance(f)
 		if f.kind != typeEvent {
 			continue
 		}
-		if err := json.Unmarshal(r.payload.Bytes(), into); err != nil {
-			return rec, r.broken(rec.seq, rec.offset, notAnEvent(err))
+		if err := json.Unmarshal(r.payload.Bytes(), &rec.Event); err != nil {
+			return rec, r.broken(rec.Seq, rec.Offset, notAnEvent(err))
 		}
-		into.Time = f.time()
+		rec.Event.Time = f.time()
 		return rec, nil
 	}
 }

@@ -61,16 +61,10 @@ type input struct {
 	report Report
 }
 
-// place is where an event stands.
-type place struct {
-	seq    uint64
-	offset int64
-}
-
 // source is a version of the format.
 type source interface {
-	// event reads the next event into what is given. The errors are those of Reader.Next.
-	event(into *access.Event) (place, error)
+	// event reads the next event. The errors are those of Reader.Next.
+	event() (Record, error)
 }
 
 // NewReader returns a Reader of the recording in r.
@@ -93,25 +87,17 @@ func (r *Reader) Report() Report {
 // Next returns the next event. Its error is io.EOF where the recording is over,
 // be it with its end mark or without (see Report); a *BrokenError where the recording
 // is not what was written; or that of the underlying reader, or of WithIdentity.
-func (r *Reader) Next() (Record, error) {
-	var rec Record
-	at, err := r.next(&rec.Event)
-	if err != nil {
-		return Record{}, err
-	}
-	rec.Seq, rec.Offset = at.seq, at.offset
-	return rec, nil
-}
-
-// next is Next into memory that the caller has.
-func (r *Reader) next(into *access.Event) (at place, err error) {
+func (r *Reader) Next() (rec Record, err error) {
 	if r.err == nil && r.from == nil {
 		r.from, r.err = r.recognise()
 	}
 	if r.err == nil {
-		at, r.err = r.from.event(into)
+		rec, r.err = r.from.event()
 	}
-	return at, r.err
+	if r.err != nil {
+		return Record{}, r.err
+	}
+	return rec, nil
 }
 
 // recognise tells the versions apart. What is neither, or too short to say, is left to version 1 to refuse.

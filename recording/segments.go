@@ -28,23 +28,23 @@ type segments struct {
 }
 
 // event reads up to the next event.
-func (s *segments) event(into *access.Event) (place, error) {
+func (s *segments) event() (rec Record, err error) {
 	for {
 		if s.open == nil {
 			if err := s.next(); err != nil {
-				return place{}, err
+				return rec, err
 			}
 		}
 		for s.open != nil && !s.cursor.done() {
-			at := place{seq: s.cursor.seq, offset: s.start + int64(s.cursor.at)}
-			is, err := s.record(into)
+			rec = Record{Seq: s.cursor.seq, Offset: s.start + int64(s.cursor.at)}
+			is, err := s.record(&rec.Event)
 			if err != nil || is {
-				return at, err
+				return rec, err
 			}
 		}
 		if s.open != nil {
 			if what := s.cursor.finish(); what != "" {
-				return place{}, s.brokenAt(s.cursor.seq, what)
+				return rec, s.brokenAt(s.cursor.seq, what)
 			}
 			s.close()
 		}
@@ -52,7 +52,7 @@ func (s *segments) event(into *access.Event) (place, error) {
 }
 
 // record reads the next record of the open segment, and reports whether it was an event.
-func (s *segments) record(into *access.Event) (bool, error) {
+func (s *segments) record(e *access.Event) (bool, error) {
 	var f frame
 	payload, what := s.cursor.next(&f)
 	if what != "" {
@@ -60,10 +60,10 @@ func (s *segments) record(into *access.Event) (bool, error) {
 	}
 	switch f.kind {
 	case typeEvent:
-		if err := json.Unmarshal(payload, into); err != nil {
+		if err := json.Unmarshal(payload, e); err != nil {
 			return false, s.brokenAt(f.seq, notAnEvent(err))
 		}
-		into.Time = f.time()
+		e.Time = f.time()
 		s.report.Events++
 	case typeSignature:
 		s.report.Signatures++

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
 
 // State is the condition of a recording. The zero value is not a good one.
@@ -96,9 +94,8 @@ func (r *Report) Verified() bool {
 // its session may still be running.
 func Verify(r io.Reader, options ...ReaderOption) (Report, error) {
 	reader := NewReader(r, options...)
-	var e access.Event // one for all
 	for {
-		if _, err := reader.next(&e); errors.Is(err, io.EOF) {
+		if _, err := reader.Next(); errors.Is(err, io.EOF) {
 			return reader.Report(), nil
 		} else if err != nil {
 			return reader.Report(), err
