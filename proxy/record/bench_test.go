@@ -99,7 +99,7 @@ func recorder(b *testing.B, mode record.Durability, sealed bool) (r session.Reco
 	go func() { s.Ship(ctx, taker{}); close(done) }()
 	b.Cleanup(func() { stop(); <-done })
 	return r, func() {
-		if err := s.WaitEmpty(ctx); err != nil {
+		if err := s.WaitEmpty(ctx, time.Minute); err != nil {
 			b.Error(err)
 		}
 	}
