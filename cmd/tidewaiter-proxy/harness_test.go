@@ -85,6 +85,7 @@ type pod struct {
 	revision uint64
 	policy   string // a rule more or less, as YAML
 	change   func(*compile.Input)
+	serve    bool // onRecorderLoss: Serve
 
 	cmd    *exec.Cmd
 	log    *logTail
@@ -241,7 +242,7 @@ func (p *pod) snapshot(t *testing.T) *sidecarv1alpha1.Snapshot {
 			Name: "data/orders", Bundle: p.bundle(t), MaskKey: make([]byte, 32),
 			Listen:          &sidecarv1alpha1.Listen{Port: uint32(p.port), CertificateChain: chain, PrivateKey: key},
 			Credential:      &sidecarv1alpha1.Credential{Username: p.role, Password: canary},
-			Recording:       &sidecarv1alpha1.Recording{Rows: true},
+			Recording:       &sidecarv1alpha1.Recording{Rows: true, Serve: p.serve},
 			Classifications: []*sidecarv1alpha1.Classification{{Columns: []string{"public.customers.ssn"}, Tags: []string{"pii/ssn"}}},
 			Identity:        &sidecarv1alpha1.Identity{Namespace: "shop", Pod: "report-7d9", PodUid: podUID, ServiceAccount: "report-agent"},
 			Target: &sidecarv1alpha1.DataSource_Postgres{Postgres: &sidecarv1alpha1.Postgres{

@@ -528,6 +528,52 @@ func TestAFullSpoolDeniesStatementsAndConnectionsSurviveIt(t *testing.T) {
 	eventually(t, func() (string, bool) { got := ask(conn, "select 'taken'"); return got, got == "taken" })
 }
 
+func TestWhereItsOwnerWantsThatStatementsRunUnrecordedWithAFullSpool(t *testing.T) {
+	p := newPod(t)
+	p.operator.Keep, p.serve = nil, true // nothing is acknowledged
+	p.start(t, "--spool-limit", "1048576")
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	p.ready(t)
+	conn := p.connect(t)
+	full := func() bool { return strings.Contains(p.get(t, "/metrics"), "tidewaiter_unrecorded_sessions 1\n") }
+	for n := 0; n < 200 && !full(); n++ {
+		if got := ask(conn, "select 'taken' -- "+noise(60_000)); got != "taken" {
+			t.Fatalf("statement %d: %s", n, got)
+		}
+	}
+	other := p.connect(t) // a session of which nothing is recorded
+	if got := ask(other, "select 'taken'"); got != "taken" {
+		t.Errorf("a new session: %s", got)
+	}
+	metrics := p.get(t, "/metrics")
+	if !strings.Contains(metrics, "tidewaiter_unrecorded_sessions 2\n") || strings.Contains(metrics, "tidewaiter_unrecorded_statements_total 0\n") {
+		t.Errorf("the metrics do not tell:\n%s", metrics)
+	}
+	if n := strings.Count(p.log.String(), "statements run UNRECORDED"); n != 1 {
+		t.Errorf("the log tells it %d times", n)
+	}
+	_ = other.Close(context.Background())
+	_ = conn.Close(context.Background())
+	p.operator.Keep = p.kept
+	p.stream.End(nil)
+	p.stream = p.operator.Next(t)
+	p.give(t)
+	eventually(t, func() (string, bool) {
+		beats := p.kept.Heartbeats()
+		return fmt.Sprintf("heartbeats %+v", beats), len(beats) > 0 && !beats[0].Recording
+	})
+	eventually(t, func() (string, bool) {
+		return "the spool is not emptied", strings.Contains(p.get(t, "/metrics"), "tidewaiter_spool_bytes 0\n")
+	})
+	third := p.connect(t)
+	ask(third, "select 'kept'")
+	_ = third.Close(context.Background())
+	eventually(t, func() (string, bool) { return "a later session is not recorded", len(p.kept.Complete()) > 0 })
+	p.serve = false // now it is denied again: the connections of before are ended
+	p.give(t)
+}
+
 func TestTheCredentialIsNowhereButInMemory(t *testing.T) {
 	p := serving(t)
 	conn := p.connect(t)

@@ -53,7 +53,7 @@ func TestACrashAtAnyPointNeitherLosesNorSealsTwice(t *testing.T) {
 			next := spool(t, Options{Dir: dir})
 			hello(in, s) // the operator knows the key of the process that crashed
 			next.shipping(t, in)
-			must(t, next.WaitEmpty(t.Context()))
+			must(t, next.WaitEmpty(t.Context(), 20*time.Second))
 			if len(in.Refused()) > 0 {
 				t.Errorf("refused: %v", in.Refused())
 			}
@@ -123,7 +123,7 @@ func TestWhatACrashLeavesOfARecordIsLeftOut(t *testing.T) {
 			})
 			s, in := spool(t, Options{Dir: dir}), newIntake()
 			s.shipping(t, in)
-			must(t, s.WaitEmpty(t.Context()))
+			must(t, s.WaitEmpty(t.Context(), 20*time.Second))
 			events, err := in.Events("data/orders/one")
 			if err != nil || len(events) < 2 || !cut("one")(in) || len(in.Refused()) > 0 || len(left(t, dir)) > 0 {
 				t.Errorf("%d events, %v, refused %v, left %v", len(events), err, in.Refused(), left(t, dir))
@@ -198,7 +198,7 @@ func TestASegmentThatCannotBeWrittenIsWrittenLaterAsItWas(t *testing.T) {
 	}
 	must(t, os.Remove(blocked))
 	s.shipping(t, in)
-	must(t, s.WaitEmpty(t.Context()))
+	must(t, s.WaitEmpty(t.Context(), 20*time.Second))
 	serials := map[uint64]bool{}
 	for _, segments := range in.Segments() {
 		for _, g := range segments {

@@ -58,7 +58,7 @@ func TestWhereTheOwnerWantsItStatementsRunUnrecordedAndThatIsSaid(t *testing.T) 
 		}
 	})
 	in.until(t, "what was recorded did not arrive", cut("one"))
-	must(t, other.Close(), rec.Append(intent("still nothing")), rec.Close(), s.WaitEmpty(t.Context()))
+	must(t, other.Close(), rec.Append(intent("still nothing")), rec.Close(), s.WaitEmpty(t.Context(), 20*time.Second))
 	if b := in.Plain()["data/orders/one"]; !bytes.Contains(b, []byte(`"recorded"`)) || bytes.Contains(b, []byte("nor this")) || bytes.Contains(b, []byte("still nothing")) {
 		t.Errorf("recorded is %d bytes", len(b))
 	}
@@ -94,7 +94,7 @@ func TestHeartbeatsCountTheSegmentsOfTheKeyAndTheirHeads(t *testing.T) {
 		rec := open(t, s, name)
 		must(t, rec.Append(intent("a")), rec.Close())
 	}
-	must(t, s.WaitEmpty(t.Context()))
+	must(t, s.WaitEmpty(t.Context(), 20*time.Second))
 	bySerial := map[uint64]*recording.Segment{}
 	for _, segments := range in.Segments() {
 		for _, g := range segments {

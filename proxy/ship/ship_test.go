@@ -31,7 +31,7 @@ func TestARecordingIsShippedWhileItGrowsAndDeletedOnceItHasArrivedWhole(t *testi
 	if err != nil || report.State != recording.Complete || report.Head.String() != s.Latest("data/orders").Head || s.Latest("data/orders").ID != "one" {
 		t.Errorf("%v, %v, latest %+v", report, err, s.Latest("data/orders"))
 	}
-	must(t, s.WaitEmpty(t.Context()))
+	must(t, s.WaitEmpty(t.Context(), 20*time.Second))
 	if files := left(t, s.opt.Dir); len(files) > 0 || s.Used() != 0 {
 		t.Errorf("%v are still there, %d bytes used", files, s.Used())
 	}
@@ -114,7 +114,7 @@ func TestALongSessionDoesNotFillTheSpoolWithWhatHasArrived(t *testing.T) {
 	if err != nil || report.State != recording.Unfinished || report.Bytes < 7<<20 || len(in.Refused()) > 0 {
 		t.Errorf("%v, %v, refused %v", report, err, in.Refused())
 	}
-	must(t, next.WaitEmpty(t.Context()))
+	must(t, next.WaitEmpty(t.Context(), 20*time.Second))
 	if files := left(t, next.opt.Dir); len(files) > 0 {
 		t.Errorf("left: %v", files)
 	}
@@ -179,7 +179,7 @@ func TestNothingIsDeletedForAnAcknowledgementThatDoesNotFit(t *testing.T) {
 		t.Fatalf("left: %v", files)
 	}
 	in.set(func(in *intake) { in.lie = nil })
-	must(t, s.WaitEmpty(t.Context()))
+	must(t, s.WaitEmpty(t.Context(), 20*time.Second))
 	in.until(t, "it did not arrive", arrived("one"))
 }
 

@@ -192,8 +192,13 @@ func (s *Spool) free(n int64) {
 	s.freed = make(chan struct{})
 }
 
-// WaitEmpty returns once everything has been shipped, or with ctx's error.
-func (s *Spool) WaitEmpty(ctx context.Context) error {
+// errStill is why WaitEmpty gives up before its context does.
+var errStill = errors.New("ship: the operator takes nothing")
+
+// WaitEmpty returns once everything has been shipped, with an error once nothing at all was for as long as still, or with ctx's.
+func (s *Spool) WaitEmpty(ctx context.Context, still time.Duration) error {
+	late := time.NewTimer(still)
+	defer late.Stop()
 	for {
 		s.mu.Lock()
 		freed := s.freed
@@ -203,6 +208,9 @@ func (s *Spool) WaitEmpty(ctx context.Context) error {
 		}
 		select {
 		case <-freed:
+			late.Reset(still)
+		case <-late.C:
+			return errStill
 		case <-ctx.Done():
 			return ctx.Err()
 		}

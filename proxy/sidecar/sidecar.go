@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
@@ -19,7 +20,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/ship"
 )
 
-// lastShipping is how long the recordings of the last sessions may take to arrive once the proxy has drained.
+// lastShipping is how long the recordings of the last sessions may take to arrive once the proxy has drained. As long as some
+// do, what is left of the drain timeout is added: with the pod, what is still in the spool is gone.
 const lastShipping = 3 * time.Second
 
 // Options are what a sidecar is given beside its configuration.
@@ -60,10 +62,18 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	running.Go(func() { s.client.Run(work) })
 	running.Go(func() { s.spool.Ship(work, s.client) })
 	log.Info("the sidecar runs", "version", o.Version, "operator", cfg.Operator, "dataSources", cfg.DataSources)
+	var stopped atomic.Pointer[time.Time]
+	defer context.AfterFunc(ctx, func() { now := time.Now(); stopped.Store(&now) })()
 	err = s.server.Run(ctx)
-	last, cancel := context.WithTimeout(work, lastShipping)
-	s.fleet.close(last)
-	if s.spool.WaitEmpty(last) != nil {
+	left := time.Duration(0)
+	if at := stopped.Load(); at != nil {
+		left = max(cfg.Drain-time.Since(*at), 0)
+	}
+	last, cancel := context.WithTimeout(work, left+lastShipping)
+	returning, returned := context.WithTimeout(last, lastShipping)
+	s.fleet.close(returning)
+	returned()
+	if s.spool.WaitEmpty(last, lastShipping) != nil {
 		log.Info("recordings are left in the spool", "bytes", s.spool.Used())
 	} else {
 		s.client.Finish(last)
