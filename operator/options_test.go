@@ -24,6 +24,8 @@ func TestOptionsThatCannotWorkAreRefusedByTheirFlag(t *testing.T) {
 		"--sidecar-lease -1s: give it a time from 3s to 10m": func(o *Options) { o.SidecarLease = -time.Second },
 		"--sidecar-lease 1h0m0s: give it a time from 3s":     func(o *Options) { o.SidecarLease = time.Hour },
 		"--recordings-limit: 9 bytes are too few":            func(o *Options) { o.RecordingsLimit = 9 },
+		"--recordings-retention 1m0s: give it a time":        func(o *Options) { o.RecordingsRetention = time.Minute },
+		"--recordings-retention -1h0m0s: give it a time":     func(o *Options) { o.RecordingsRetention = -time.Hour },
 		"set --proxy-image": func(o *Options) { o.ProxyImage = "" },
 	} {
 		o := sensible()

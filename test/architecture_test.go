@@ -276,6 +276,10 @@ var rules = []rule{
 		why: "the real API server of the tests must not depend on what is tested",
 	},
 	{
+		packages: "test/s3test", forbidden: []string{"api", "controllers", "proxy", "recording", "local", "operator"},
+		why: "the real S3 server of the tests must not depend on what is tested",
+	},
+	{
 		packages: "test/kubetest/assets", forbidden: []string{"*"}, except: []string{"std"},
 		why: "it says how to get Kubernetes before anything of Kubernetes is compiled",
 	},

@@ -73,6 +73,25 @@ func TestAnErasedSessionStillVerifiesAndCannotBeRead(t *testing.T) {
 	}
 }
 
+// Of an erasure by another replica a store hears late, but it does: what it still tells of the session goes then.
+func TestAnErasureByAnotherReplicaIsNoticed(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	c.kept(r.seal(recording.EndNone))
+	must(t, w.start(t).Erase(t.Context(), r.name(), "jane", "ticket 17"))
+	w.pass(recipientAge + time.Second)
+	c.kept(r.seal(recording.EndNone))
+	if e := w.entry(t, r.name(), r.began); e.User != "" || len(e.Tables) > 0 || e.Segments != 3 {
+		t.Errorf("entry %+v", e)
+	}
+	if _, err := w.read(t, r.name(), c.public()); !errors.Is(err, store.ErrErased) {
+		t.Errorf("%v", err)
+	}
+}
+
 func newSidecarStream(c *sidecar, s *Store) *Stream {
 	before := c.stream
 	st := c.join(s).stream

@@ -19,9 +19,13 @@ import (
 // forEver is how long objects are locked where sessions are kept for ever: the longest retention that a DataSource may have.
 const forEver = 876_000 * time.Hour
 
+// recipientAge is how long a session's key is taken to be there: another replica may have erased it.
+const recipientAge = 5 * time.Minute
+
 // encrypt returns the object of a segment.
 func (s *Store) encrypt(ctx context.Context, state *state, seg *recording.Segment) (data []byte, rejected string, err error) {
-	if state.recipient == nil {
+	if now := s.o.Now(); state.recipient == nil || (!state.erased && now.Sub(state.asked) > recipientAge) {
+		state.asked = now
 		state.recipient, state.erased, err = s.recipient(ctx, state.session, seg.Head.Segment == 1)
 		if errors.Is(err, store.ErrErased) {
 			return nil, RejectedKeyLost, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"filippo.io/age"
 
@@ -25,7 +26,8 @@ type state struct {
 	entry   entry
 	// recipient is whom segments are encrypted to; nil, it was not asked for yet.
 	recipient *age.X25519Recipient
-	erased    bool // nobody can decrypt for it
+	erased    bool      // nobody can decrypt for it
+	asked     time.Time // for the recipient
 }
 
 // state returns how far a session is: as it is remembered, or as the store has it.

@@ -42,7 +42,7 @@ replicas: 3
 strict: true
 requestsKept: 24h
 logLevel: debug
-recordings: {existingClaim: recordings, limit: 100Gi}
+recordings: {existingClaim: recordings, limit: 100Gi, lock: Governance, retention: 720h, key: "awskms:///alias/recordings?region=eu-central-1", existingSecret: bucket}
 secretAccess:
 - {namespace: data, secrets: [orders-db, orders-ca]}
 resources: {requests: {cpu: 1}}
@@ -175,7 +175,8 @@ func TestEveryValueArrives(t *testing.T) {
 	all := fmt.Sprint(got["Deployment "+namespace+"/tidewaiter-operator"])
 	for _, want := range []string{
 		"registry.example/op:v9", "--proxy-image=registry.example/proxy:v9",
-		"--older-proxy-image=registry.example/proxy:v7 --older-proxy-image=registry.example/proxy:v8", "--recordings-limit=100Gi", "Always", "replicas:3", "--strict", "--requests-kept=24h", "--log-level=debug",
+		"--older-proxy-image=registry.example/proxy:v7 --older-proxy-image=registry.example/proxy:v8", "--recordings-limit=100Gi", "--recordings-lock=Governance", "--recordings-retention=720h",
+		"--recordings-key=awskms:///alias/recordings?region=eu-central-1", "secretRef:map[name:bucket]", "Always", "replicas:3", "--strict", "--requests-kept=24h", "--log-level=debug",
 		"claimName:recordings", "kubernetes.io/os:linux", "dedicated", "team:platform", "cpu:1", "imagePullSecrets:[map[name:registry]]",
 	} {
 		if !strings.Contains(all, want) {
@@ -199,6 +200,8 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"secretAccess: [{namespace: data}]":     "secrets",
 		"recordings: {sizeLimit: a lot}":        "sizeLimit",
 		"recordings: {limit: a lot}":            "limit",
+		"recordings: {lock: Perhaps}":           "lock",
+		"recordings: {retention: long}":         "retention",
 		"images: {proxy: {tag: v1, digest: x}}": "digest",
 	} {
 		_, err := helm(t.Context(), values, "template", "tidewaiter", chart, "--kube-version", "1.37.2", "--values", "-")
