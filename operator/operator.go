@@ -54,6 +54,7 @@ func Run(ctx context.Context, o Options) error {
 		addControllers(ctx, mgr, &o, keeper, secrets),
 		addWebhook(ctx, mgr, &o, keeper, clientset),
 		addDistribution(mgr, &o, keeper, secrets, clientset),
+		addLog(ctx, mgr, &o),
 	)
 	if err != nil {
 		return err

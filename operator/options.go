@@ -59,6 +59,8 @@ type Options struct {
 	// RecordingsLimit is how many bytes of them are taken: 8 GiB. A pod may have an eighth of it. It has to be less than
 	// the folder's volume has, or the kubelet would evict the operator for what a pod made it write.
 	RecordingsLimit int64
+	// LogOfRecordings says how the log over all sessions is kept, which is where Recordings are.
+	LogOfRecordings LogOptions
 	// Notify is a file that says whom to tell of AccessRequests; left out, nobody is told. It is read at the start.
 	Notify string
 	// Strict refuses pods that have a credential of their own for what they are injected for.

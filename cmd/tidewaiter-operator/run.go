@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -63,6 +64,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringArrayVar(&o.OlderProxyImages, "older-proxy-image", nil, "image that pods from before an upgrade run, and that is given credentials until they are replaced; may be repeated")
 	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
 	f.StringVar(&recordingsLimit, "recordings-limit", "8Gi", "size of the recordings that are taken, less than the folder's volume has; a pod may have an eighth of it")
+	addLogFlags(f, &o.LogOfRecordings)
 	f.StringVar(&o.Notify, "notify", "", "YAML file that says whom to tell of AccessRequests, see docs/notifications.md; left out, nobody")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
@@ -79,6 +81,15 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")
 	return cmd
+}
+
+// addLogFlags adds those of the log over all sessions.
+func addLogFlags(f *pflag.FlagSet, o *operator.LogOptions) {
+	f.StringVar(&o.Origin, "log-origin", "", "name of the log of recordings, the first line of its checkpoints; left out, tidewaiter.dev/log/ and the UID of namespace kube-system")
+	f.StringVar(&o.Mirror, "log-mirror", "", "URL of a second bucket that gets every checkpoint of the log, such as s3://bucket?region=…; left out, there is none")
+	f.BoolVar(&o.MirrorAll, "log-mirror-all", false, "copy all of the log to --log-mirror, not its checkpoints only")
+	f.StringArrayVar(&o.Witnesses, "log-witness", nil, "witness to cosign checkpoints, as its key, an @ and its URL: NAME+HASH+KEY@https://… (C2SP tlog-witness); may be repeated")
+	f.IntVar(&o.Quorum, "log-witness-quorum", 0, "how many of the witnesses are to cosign; with fewer the log goes on, and a metric and the ConfigMap tidewaiter-log say so")
 }
 
 // newLog returns a log of JSON lines.
