@@ -39,8 +39,7 @@ func (l *LogOptions) set() bool {
 	return l.Origin != "" || l.Mirror != "" || l.MirrorAll || len(l.Witnesses) > 0 || l.Quorum != 0
 }
 
-// addLog adds the log over all sessions, where recordings are taken. It lies beside them, so that what is asked of their
-// folder, how much a pod has in it, does not meet it.
+// addLog adds the log over all sessions, where recordings are taken: below log/ in their folder.
 func addLog(ctx context.Context, mgr manager.Manager, o *Options) error {
 	l := &o.LogOfRecordings
 	if o.Recordings == "" {
@@ -49,7 +48,7 @@ func addLog(ctx context.Context, mgr manager.Manager, o *Options) error {
 		}
 		return nil
 	}
-	folder, err := filepath.Abs(filepath.Clean(o.Recordings) + "-log")
+	folder, err := filepath.Abs(o.Recordings)
 	if err != nil {
 		return fmt.Errorf("--recordings: %w", err)
 	}
