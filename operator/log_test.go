@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,7 +82,7 @@ func TestReplicasKeepOneLogInTheFolderOfRecordings(t *testing.T) {
 		if err := a.Append(t.Context(), leaf); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the leaf is in the log", func() error {
+		eventually(t, "the leaf is in the log", func(context.Context) error {
 			var state corev1.ConfigMap
 			if err := c.Get(t.Context(), client.ObjectKey{Namespace: Namespace, Name: ledger.ConfigMapName}, &state); err != nil {
 				return err

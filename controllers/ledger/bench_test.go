@@ -61,8 +61,10 @@ func BenchmarkVerify1M(b *testing.B) {
 	}
 	c := &ledger.Checkpoint{Tree: tree.Head()}
 	for name, verify := range map[string]func(*ledger.Reader) error{
-		"root":   func(r *ledger.Reader) error { return r.Verify(context.Background(), nil) },
-		"leaves": func(r *ledger.Reader) error { return r.Verify(context.Background(), func(ledger.Entry) error { return nil }) },
+		"root": func(r *ledger.Reader) error { return r.Verify(context.Background(), nil) },
+		"leaves": func(r *ledger.Reader) error {
+			return r.Verify(context.Background(), func(ledger.Entry) error { return nil })
+		},
 		"tiles": func(r *ledger.Reader) error {
 			for _, err := range r.Leaves(context.Background(), 0, r.Size()) {
 				if err != nil {
