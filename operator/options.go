@@ -70,6 +70,8 @@ type Options struct {
 	// RecordingsKey is the URL of the key that sessions' keys are wrapped by; left out, it is in the Secret
 	// RecordingsKeySecret.
 	RecordingsKey string
+	// LogOfRecordings says how the log over all sessions is kept, which is where Recordings are.
+	LogOfRecordings LogOptions
 	// Notify is a file that says whom to tell of AccessRequests; left out, nobody is told. It is read at the start.
 	Notify string
 	// Strict refuses pods that have a credential of their own for what they are injected for.

@@ -34,8 +34,6 @@ import (
 
 // Secrets in the operator's namespace that it makes itself.
 const (
-	// RecordingsSecret has the key that the operator attests sidecars' keys with.
-	RecordingsSecret = "tidewaiter-recordings"
 	// RecordingsKeySecret has the key that sessions' keys are wrapped by, where --recordings-key names none.
 	RecordingsKeySecret = "tidewaiter-recordings-key"
 )
@@ -49,8 +47,8 @@ const openTime = 2 * time.Minute
 // addRecordings opens the store of recordings and adds what sweeps it, and who serves it to auditors. It is nil where none was asked for. What was asked for and
 // cannot be had ends the operator: recordings that are kept otherwise than was said would look as if they were.
 func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, clientset kubernetes.Interface) (*recordings.Store, error) {
-	if o.Recordings == "" {
-		return nil, nil
+	if err := o.LogOfRecordings.check(o.Recordings); err != nil || o.Recordings == "" {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
@@ -66,12 +64,12 @@ func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, keeper 
 	if err != nil {
 		return nil, fmt.Errorf("--recordings-key: %w", err)
 	}
-	seed, err := loadSeed(ctx, own, RecordingsSecret)
+	log, err := addLog(ctx, mgr, o, bucket)
 	if err != nil {
 		return nil, err
 	}
 	kept, err := recordings.New(ctx, recordings.Options{
-		Bucket: bucket, Wrapper: wrapper, Key: ed25519.NewKeyFromSeed(seed), Log: recordings.Inbox{Bucket: bucket},
+		Bucket: bucket, Wrapper: wrapper, Key: log.Keys.Recording, Log: log,
 		Retention: retention{reader: mgr.GetClient(), usual: o.RecordingsRetention},
 		Limits:    recordingLimits(o, bucket.IsFolder()), Logger: o.Log.WithName("recordings"),
 	})

@@ -40,7 +40,7 @@ func sameKeys(t *testing.T, server *kubetest.Server) {
 	for n := range seeds {
 		starting.Go(func() {
 			var err error
-			if seeds[n], err = loadSeed(t.Context(), own, RecordingsSecret); err != nil {
+			if seeds[n], err = loadSeed(t.Context(), own, RecordingsKeySecret); err != nil {
 				t.Error(err)
 			}
 		})

@@ -206,6 +206,19 @@ var rules = []rule{
 		why: "what operator and plugin say to each other is built without either",
 	},
 	{
+		packages: "recording/ledger", forbidden: []string{"recording/store", "gocloud.dev", "api", "controllers", "k8s.io", "sigs.k8s.io"},
+		why: "whoever audits a log needs its objects, wherever they are, and no cluster",
+	},
+	{
+		packages: "recording/ledger", forbidden: []string{"net", "net/http", "os"}, direct: true,
+		why: "the log is a function of named objects",
+	},
+	{
+		packages: "controllers/ledger", forbidden: []string{"controllers", "api", "authority", "injection", "recording/store", "gocloud.dev", "google.golang.org/grpc"},
+		except: []string{"controllers/ledger"},
+		why:    "the log is kept for whoever appends to it, in whatever bucket it is given",
+	},
+	{
 		packages: "controllers/acquired", forbidden: []string{"controllers", "authority", "google.golang.org/grpc", "api/sidecar"},
 		except: []string{"controllers/acquired"},
 		why:    "what columns carry is kept with their DataSource, whoever says so",

@@ -68,6 +68,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&recordingsLock, "recordings-lock", string(store.LockNone), "how a bucket with S3 Object Lock keeps recordings until their retention has ended: Compliance (nobody can delete them), Governance (who has the permission can), or None")
 	f.DurationVar(&o.RecordingsRetention, "recordings-retention", 2160*time.Hour, "how long recordings are kept after their session has ended, where the DataSource does not say; 0 is for ever, which a lock takes as 100 years")
 	f.StringVar(&o.RecordingsKey, "recordings-key", "", "key that the keys of recordings are wrapped by: awskms://…, gcpkms://… or azurekeyvault://…; left out, one in the Secret "+operator.RecordingsKeySecret)
+	addLogFlags(f, &o.LogOfRecordings)
 	f.StringVar(&o.Notify, "notify", "", "YAML file that says whom to tell of AccessRequests, see docs/notifications.md; left out, nobody")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
@@ -102,6 +103,15 @@ func parseLimit(text string) (int64, error) {
 		return 0, fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", text)
 	}
 	return limit.Value(), nil
+}
+
+// addLogFlags adds those of the log over all sessions.
+func addLogFlags(f *pflag.FlagSet, o *operator.LogOptions) {
+	f.StringVar(&o.Origin, "log-origin", "", "name of the log of recordings, the first line of its checkpoints; left out, tidewaiter.dev/log/ and the UID of namespace kube-system")
+	f.StringVar(&o.Mirror, "log-mirror", "", "URL of a second bucket that gets every checkpoint of the log, such as s3://bucket?region=…; left out, there is none")
+	f.BoolVar(&o.MirrorAll, "log-mirror-all", false, "copy all of the log to --log-mirror, not its checkpoints only")
+	f.StringArrayVar(&o.Witnesses, "log-witness", nil, "witness to cosign checkpoints, as its key, an @ and its URL: NAME+HASH+KEY@https://… (C2SP tlog-witness); may be repeated")
+	f.IntVar(&o.Quorum, "log-witness-quorum", 0, "how many of the witnesses are to cosign; with fewer the log goes on, and a metric and the ConfigMap tidewaiter-log say so")
 }
 
 // newLog returns a log of JSON lines.

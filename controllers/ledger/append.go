@@ -41,7 +41,10 @@ func (a *Appender) Append(ctx context.Context, l *ledger.Leaf) error {
 	return nil
 }
 
+// pendingSuffix is how the names of pending leaves end.
+const pendingSuffix = ".json"
+
 // pendingName orders leaves by their times.
 func pendingName(l *ledger.Leaf) string {
-	return fmt.Sprintf("%s%020d-%s.json", ledger.PendingPrefix, max(0, l.Time.UnixNano()), l.ID)
+	return fmt.Sprintf("%s%020d-%s%s", ledger.PendingPrefix, max(0, l.Time.UnixNano()), l.ID, pendingSuffix)
 }

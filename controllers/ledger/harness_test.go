@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -53,10 +52,16 @@ func (m *memory) Put(_ context.Context, name string, data []byte) error {
 func (m *memory) List(_ context.Context, prefix string) iter.Seq2[string, error] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	names := slices.Sorted(maps.Keys(m.m))
+	var names []string
+	for n := range m.m {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
 	return func(yield func(string, error) bool) {
 		for _, n := range names {
-			if strings.HasPrefix(n, prefix) && !yield(n, nil) {
+			if !yield(n, nil) {
 				return
 			}
 		}

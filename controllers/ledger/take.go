@@ -45,6 +45,9 @@ func (s *Sequencer) take(ctx context.Context) (*taken, error) {
 		if err != nil {
 			return nil, at("pending", err)
 		}
+		if !strings.HasSuffix(name, pendingSuffix) {
+			continue // a folder's file that is still being written
+		}
 		if len(names) == maxBatch {
 			t.more = true
 			break
