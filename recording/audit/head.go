@@ -96,8 +96,6 @@ func shape(h *recording.Head) string {
 		return fmt.Sprintf("it claims %d bytes, %d of records", h.Size, h.Plain)
 	case h.End != recording.EndNone && h.End != recording.EndComplete && h.End != recording.EndCutOff:
 		return fmt.Sprintf("its end %q is unknown", h.End)
-	case h.End == recording.EndCutOff && !h.Recovered:
-		return "it says that the recorder has died, and was sealed by the very process that recorded"
 	default:
 		return ""
 	}

@@ -105,7 +105,7 @@ var sidecarCases = []tamperCase{
 			return records, true
 		})
 	}},
-	{name: "a cut-off end is sealed by the process that lives", by: "the sidecar", want: []Code{HeadWrong}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "a session is cut off by the process that lives", by: "the sidecar", want: []Code{Unfinished}, level: Incomplete, do: happened, hook: func(r *rand.Rand) hook {
 		return once(r, func(s *gsession, h *recording.Head, records []byte) ([]byte, bool) {
 			h.End, s.closed = recording.EndCutOff, true
 			return records, !h.Recovered
