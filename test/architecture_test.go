@@ -265,6 +265,14 @@ var rules = []rule{
 		why: "the way to recordings is the same whatever they are read for",
 	},
 	{
+		packages: "recording/audit", forbidden: []string{"plugin", "controllers", "api", "k8s.io", "github.com/spf13"},
+		why: "what verifies knows recordings and objects, and nothing of clusters or flags",
+	},
+	{
+		packages: "plugin/verify", forbidden: []string{"plugin", "controllers", "api"}, except: []string{"plugin/table"},
+		why: "keys and looks of verification need neither our kinds nor what the operator is made of",
+	},
+	{
 		packages: "plugin/cluster", forbidden: []string{"recording"},
 		why: "what the plugin says of a cluster rests on the API alone",
 	},

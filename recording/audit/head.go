@@ -86,18 +86,16 @@ func shape(h *recording.Head) string {
 		return "its session has a name that no session has"
 	case h.Segment == 0 || h.Serial == 0:
 		return "its segment or serial is 0"
-	case h.First == 0 || h.Last < h.First:
+	case h.First == 0 || h.Last < h.First-1 || h.Last == h.First-1 && h.End != recording.EndCutOff:
 		return fmt.Sprintf("it claims the records %d to %d", h.First, h.Last)
 	case h.To.Before(h.From):
 		return "its last record is before its first"
 	case h.To.After(h.Sealed.Add(Skew)):
 		return "it was sealed before its last record"
-	case h.Size <= 0 || h.Size > 2*recording.MaxSegment || h.Plain <= 0 || h.Plain > recording.MaxSegment:
+	case h.Size < 0 || h.Size > 2*recording.MaxSegment || h.Plain < 0 || h.Plain > recording.MaxSegment || (h.Plain == 0) != (h.Last < h.First):
 		return fmt.Sprintf("it claims %d bytes, %d of records", h.Size, h.Plain)
 	case h.End != recording.EndNone && h.End != recording.EndComplete && h.End != recording.EndCutOff:
 		return fmt.Sprintf("its end %q is unknown", h.End)
-	case h.End == recording.EndCutOff && !h.Recovered:
-		return "it says that the recorder has died, and was sealed by the very process that recorded"
 	default:
 		return ""
 	}

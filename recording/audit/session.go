@@ -125,6 +125,11 @@ func (v *verifier) follow(s *session, h *recording.Head, w where) {
 	case s.source != "" && h.DataSource != s.source:
 		v.add(w.finding(HeadWrong, "it says data source %q, and the segment before it %q", h.DataSource, s.source))
 	}
+	if h.End == recording.EndCutOff && !h.Recovered {
+		f := w.finding(Unfinished, "the session was cut off after record %d by the sidecar itself", h.Last)
+		f.Cause = "its journal could not be written any more, or was cut"
+		v.add(f)
+	}
 	if s.began.IsZero() {
 		s.began = h.From
 	}

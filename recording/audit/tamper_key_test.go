@@ -47,7 +47,7 @@ var sidecarCases = []tamperCase{
 		}
 		return all[1:]
 	}),
-	{name: "times go back in what is sealed", by: "the sidecar", want: []Code{TimeBack}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "times go back in what is sealed", by: "the sidecar", want: []Code{TimeBack, RecordChanged}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
 		return once(r, func(_ *gsession, _ *recording.Head, records []byte) ([]byte, bool) {
 			all := cut(bytes.Clone(records))
 			if len(all) < 3 {
@@ -62,13 +62,13 @@ var sidecarCases = []tamperCase{
 			}, true), true
 		})
 	}},
-	{name: "the end mark is cut off, and the head says that it is there", by: "the sidecar", want: []Code{EndMarkWrong}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "the end mark is cut off, and the head says that it is there", by: "the sidecar", want: []Code{EndMarkWrong, RecordChanged}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
 		return atEnd(r, func(_ *gsession, _ *recording.Head, all [][]byte) [][]byte { return all[:len(all)-1] })
 	}},
-	{name: "the end mark is there, and the head does not say so", by: "the sidecar", want: []Code{EndMarkWrong}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "the end mark is there, and the head does not say so", by: "the sidecar", want: []Code{EndMarkWrong, RecordChanged}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
 		return atEnd(r, func(_ *gsession, h *recording.Head, all [][]byte) [][]byte { h.End = recording.EndNone; return all })
 	}},
-	{name: "the end mark counts wrong", by: "the sidecar", want: []Code{EndMarkWrong}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "the end mark counts wrong", by: "the sidecar", want: []Code{EndMarkWrong, RecordChanged}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
 		return atEnd(r, func(_ *gsession, _ *recording.Head, all [][]byte) [][]byte {
 			last := all[len(all)-1]
 			at := bytes.IndexByte(last[frameHeader:], ':') + frameHeader + 1
@@ -105,7 +105,7 @@ var sidecarCases = []tamperCase{
 			return records, true
 		})
 	}},
-	{name: "a cut-off end is sealed by the process that lives", by: "the sidecar", want: []Code{HeadWrong}, level: Tampered, do: happened, hook: func(r *rand.Rand) hook {
+	{name: "a session is cut off by the process that lives", by: "the sidecar", want: []Code{Unfinished}, level: Incomplete, do: happened, hook: func(r *rand.Rand) hook {
 		return once(r, func(s *gsession, h *recording.Head, records []byte) ([]byte, bool) {
 			h.End, s.closed = recording.EndCutOff, true
 			return records, !h.Recovered

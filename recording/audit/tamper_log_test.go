@@ -323,14 +323,14 @@ func (w *world) lastSegment(p *gpod) (s *gsession, l *ledger.Leaf, ok bool) {
 			}
 		}
 	}
-	serial, _ := p.key.sealer.Serial()
+	serial, _ := p.key.sealed()
 	return s, l, ok && last == serial
 }
 
 // lastOfKey reports whether the session's last segment is the last of its key, so that what is missing is no hole.
 func (w *world) lastOfKey(s *gsession) bool {
 	h := headOf(s.leaves[len(s.leaves)-1])
-	serial, _ := w.keyOf(h.Key).sealer.Serial()
+	serial, _ := w.keyOf(h.Key).sealed()
 	if h.Serial == serial {
 		return true
 	}

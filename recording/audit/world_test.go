@@ -41,6 +41,7 @@ type world struct {
 	raw      [][]byte // the entries, as published
 	objects  map[string]stored
 	hook     hook
+	cheats   bool      // somebody may: see hook
 	cheated  *gsession // by a hook
 }
 
@@ -62,6 +63,9 @@ type hook struct {
 type gkey struct {
 	priv   ed25519.PrivateKey
 	sealer *recording.Sealer
+	// serial and sum are those of a sidecar that cheats, and does without the Sealer.
+	serial uint64
+	sum    recording.Hash
 	att    recording.Signed
 	beats  uint64
 	pod    *gpod
@@ -105,7 +109,7 @@ func newWorld(r *rand.Rand, h hook) *world {
 		binary.BigEndian.PutUint64(b[8:], r.Uint64())
 		return b
 	}
-	w := &world{r: r, base: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), objects: map[string]stored{}, hook: h}
+	w := &world{r: r, base: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC), objects: map[string]stored{}, hook: h, cheats: h.records != nil || h.ended != nil}
 	w.operator = ed25519.NewKeyFromSeed(seed())
 	skey, vkey, err := note.GenerateKey(bytes.NewReader(seed()), "tidewaiter.dev/log/test")
 	must(err)
@@ -251,7 +255,7 @@ func (p *gpod) ship(t time.Time) {
 func (p *gpod) beat(t time.Time, last bool) {
 	k := p.key
 	k.beats++
-	serial, sum := k.sealer.Serial()
+	serial, sum := k.sealed()
 	s, err := recording.Beat(k.priv, &recording.Heartbeat{
 		Key: recording.IDOf(k.priv.Public().(ed25519.PublicKey)), Number: k.beats, Time: p.clock(t), Every: int(p.every.Seconds()), Sealed: serial, Sum: sum, Recording: true, Last: last,
 	})
@@ -345,11 +349,31 @@ func (s *gsession) seal(k *gkey, t time.Time, end recording.End, recovered bool)
 	if len(records) == 0 {
 		return
 	}
-	seg, err := k.sealer.Seal(h, records)
-	must(err)
+	seg := k.seal(h, records)
 	s.segment++
 	s.records = append(s.records, records)
 	s.pod.spool = append(s.pod.spool, func(t time.Time) { s.shipped(seg, t) })
+}
+
+// seal seals with the Sealer, but in a world where somebody cheats.
+func (k *gkey) seal(h recording.Head, records []byte) *recording.Segment {
+	if k.pod.w.cheats {
+		k.serial++
+		h.Serial = k.serial
+		seg := evil(k.priv, h, records, func(*recording.Head) {})
+		k.sum = recording.NextSum(k.sum, &seg.Signed)
+		return seg
+	}
+	seg, err := k.sealer.Seal(h, records)
+	must(err)
+	return seg
+}
+
+func (k *gkey) sealed() (uint64, recording.Hash) {
+	if k.pod.w.cheats {
+		return k.serial, k.sum
+	}
+	return k.sealer.Serial()
 }
 
 // shipped stores a segment, and logs it.
