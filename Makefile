@@ -12,7 +12,7 @@ GO       ?= go
 TOOL     := $(GO) tool -modfile=hack/tools/go.mod
 BUF      := $(GO) tool -modfile=hack/tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=hack/tools/lint/go.mod golangci-lint
-MODULES  := . hack/kube hack/tools hack/tools/buf hack/tools/helm hack/tools/lint
+MODULES  := . hack/kube hack/tools hack/tools/buf hack/tools/helm hack/tools/lint hack/tools/versitygw
 FUZZTIME ?= 10m
 ARGS     ?=
 

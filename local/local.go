@@ -49,6 +49,9 @@ type Options struct {
 	Server server.Options
 	// Log takes what operators must know; nil drops it.
 	Log *slog.Logger
+
+	// recorder replaces what records a session: only tests can set it, to measure what recording costs.
+	recorder func(dataSource string, d record.Durability) (session.Recorder, error)
 }
 
 // Proxy is a running data path. Its methods are safe for concurrent use.

@@ -1,9 +1,11 @@
 package local_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,8 +17,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tidewaiter/tidewaiter/api/manifest"
+	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/compile"
 	"github.com/tidewaiter/tidewaiter/local"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
@@ -189,6 +193,39 @@ func TestTheSummaryAddsUpWhatSessionsDid(t *testing.T) {
 		}
 		if strings.Contains(string(content), "078-05") {
 			t.Errorf("%s holds a masked value", path)
+		}
+	}
+}
+
+func TestWhatADataSourceSaysOfRecordingsHoldsHereOrIsSaid(t *testing.T) {
+	for _, c := range []struct {
+		recording v1alpha1.Recording
+		has, not  string
+		logged    int
+	}{
+		{v1alpha1.Recording{Rows: v1alpha1.RecordRowsMasked}, `"text":"Grace"`, `"digest"`, 0},
+		{v1alpha1.Recording{Rows: v1alpha1.RecordRowsDigests, OnRecorderLoss: v1alpha1.RecorderLossServe}, `"digest":{"count":1,`, `"text":"Grace"`, 1},
+		{v1alpha1.Recording{Rows: v1alpha1.RecordRowsNone, Retention: &metav1.Duration{Duration: time.Hour}}, `"rows":1`, "Grace", 1},
+	} {
+		set := shop(t, postgrestest.Shared(t).NewDatabase(t, shopSQL))
+		set.DataSources[0].Spec.Recording = c.recording
+		var log bytes.Buffer
+		p := start(t, local.Options{Set: set, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		conn := connect(t, p.Endpoints()[0].ConnectionString())
+		ask(conn, "select name from customers where id = 2")
+		_ = conn.Close(context.Background())
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(p.Summary().Recordings[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(content); !strings.Contains(text, c.has) || strings.Contains(text, c.not) {
+			t.Errorf("rows %s: has %v, has not %v", c.recording.Rows, strings.Contains(text, c.has), !strings.Contains(text, c.not))
+		}
+		if got := strings.Count(log.String(), "spec.recording."); got != c.logged {
+			t.Errorf("rows %s: %d notes: %s", c.recording.Rows, got, &log)
 		}
 	}
 }

@@ -73,11 +73,29 @@ func (s signer) source(o Options, ds *v1alpha1.DataSource) (*Source, error) {
 	if out.Dialer, err = out.config.Dialer(); err != nil {
 		return nil, fmt.Errorf("DataSource %s: spec.postgres.tls: %w", out.Name, err)
 	}
+	for _, note := range notesOn(ds) {
+		if o.Log != nil {
+			o.Log.Warn(note, "dataSource", out.Name)
+		}
+	}
 	if out.gate, err = s.newGate(o.Set, ds, o.Subject); err != nil {
 		return nil, err
 	}
 	out.Decider = out.gate
 	return out, nil
+}
+
+// notesOn says what is done otherwise here than in a cluster: on this machine there is neither a spool that an operator empties
+// nor a store that keeps recordings for a time.
+func notesOn(ds *v1alpha1.DataSource) []string {
+	var notes []string
+	if ds.Spec.Recording.OnRecorderLoss == v1alpha1.RecorderLossServe {
+		notes = append(notes, "spec.recording.onRecorderLoss: Serve holds in a cluster; here, statements that cannot be recorded are refused")
+	}
+	if ds.Spec.Recording.Retention != nil {
+		notes = append(notes, "spec.recording.retention holds in a cluster; here, recordings stay until you delete them")
+	}
+	return notes
 }
 
 // configOf is a DataSource as the proxy is configured by it.
@@ -116,8 +134,11 @@ func (p *Proxy) serve(o Options, s *Source) (*served, error) {
 	source, err := datasource.New(s.config, datasource.Parts{
 		Approver: approver,
 		Gate:     s.gate, Identifier: identity.Fixed{Identity: s.Identity}, Observer: p.tally.Tally,
-		Recorder: func(d record.Durability) (session.Recorder, error) {
-			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: d})
+		Recorder: func(c *datasource.Config) (session.Recorder, error) {
+			if o.recorder != nil {
+				return o.recorder(s.Name, c.Durability)
+			}
+			recorder, err := record.New(record.Options{Dir: o.RecordDir, Durability: c.Durability})
 			return &countingRecorder{recorder: recorder, tally: p.tally}, err
 		},
 	})
@@ -137,7 +158,8 @@ func settings(ds *v1alpha1.DataSource, keep vault) (protocol.Settings, error) {
 	out := protocol.Settings{
 		Protocol: string(spec.Protocol), DataSource: nameOf(ds), Database: spec.Postgres.Database,
 		Classifications: classifications(spec.Classifications),
-		RecordRows:      spec.Recording.Rows != v1alpha1.RecordRowsNone,
+		RecordRows:      spec.Recording.Rows != v1alpha1.RecordRowsNone && spec.Recording.Rows != v1alpha1.RecordRowsDigests,
+		DigestRows:      spec.Recording.Rows == v1alpha1.RecordRowsDigests,
 	}
 	for _, f := range spec.Functions.Trusted {
 		out.Trusted = append(out.Trusted, string(f))

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,13 +16,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/budget"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
 	"github.com/tidewaiter/tidewaiter/controllers/distribute"
-	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 )
 
 // addDistribution adds the server for sidecars, the desk at which they ask people, and the writer of their Sessions, on every replica, and on the leader the
 // reaper of Sessions that nobody writes any more.
-func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, secrets *credential.Store, clientset kubernetes.Interface) error {
+func addDistribution(ctx context.Context, mgr manager.Manager, o *Options, keeper *authority.Keeper, secrets *credential.Store, clientset kubernetes.Interface) error {
 	writer := session.NewWriter(session.Options{
 		Client: mgr.GetClient(), Replica: o.Replica, Log: o.Log.WithName("sessions"), Registerer: o.Registerer,
 		Events: mgr.GetEventRecorder(session.FieldOwner),
@@ -44,14 +42,8 @@ func addDistribution(mgr manager.Manager, o *Options, keeper *authority.Keeper, 
 		OneReplica: o.OneReplica, Budgets: budgets,
 		Lease: o.SidecarLease, Log: o.Log.WithName("distribute"), Registerer: o.Registerer,
 	}
-	if o.Recordings != "" {
-		kept, err := recordings.Open(o.Recordings, recordings.Limits{
-			Total: o.RecordingsLimit, Pod: o.RecordingsLimit / 8, File: min(1<<30, o.RecordingsLimit/8),
-		})
-		if err != nil {
-			return fmt.Errorf("--recordings: %w", err)
-		}
-		options.Recordings = kept // open until the process ends
+	if options.Recordings, err = addRecordings(ctx, mgr, o, keeper, clientset); err != nil {
+		return err
 	}
 	server, err := distribute.New(options)
 	if err != nil {

@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) error {
 		mgr.Add(keeper), mgr.Add(secrets),
 		addControllers(ctx, mgr, &o, keeper, secrets),
 		addWebhook(ctx, mgr, &o, keeper, clientset),
-		addDistribution(mgr, &o, keeper, secrets, clientset),
+		addDistribution(ctx, mgr, &o, keeper, secrets, clientset),
 	)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, o *Options, keeper
 		datasource.SetUp(mgr, clients, secrets),
 		accesspolicy.SetUp(mgr, clients),
 		accessrequest.SetUp(mgr, clients, o.RequestsKept),
-		trust.SetUp(mgr, keeper.TrustBundle, rotated),
+		trust.SetUp(mgr, o.Namespace, keeper.TrustBundle, rotated),
 		addNotifier(mgr, o),
 	)
 }

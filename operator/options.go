@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/controllers/accessrequest"
 	"github.com/tidewaiter/tidewaiter/injection"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
 // Names that manifests, chart and operator agree on.
@@ -45,6 +46,8 @@ type Options struct {
 	Replica string
 	// Sidecars and Webhook are host:port to serve at: :8443 and :9443.
 	Sidecars, Webhook string
+	// Auditors is host:port to serve recordings at, to who may read them: :8445. Without Recordings nothing is served there.
+	Auditors string
 	// Health and Metrics are host:port to serve at, in clear text: :8081 and :8080. "0" serves none.
 	Health, Metrics string
 	// Names beside the Services' that clients know the two servers by: host names and IP addresses, for development.
@@ -54,11 +57,19 @@ type Options struct {
 	// OlderProxyImages are those of pods that were injected before an upgrade and still run. They are given credentials
 	// as well: without, an upgrade would cut off every pod that there is.
 	OlderProxyImages []string
-	// Recordings is the folder for what sidecars record; left out, it is not taken, and sidecars keep it.
+	// Recordings is where what sidecars record is kept: a folder, or the URL of a bucket as package store takes it; left out, it
+	// is not taken, and sidecars keep it.
 	Recordings string
-	// RecordingsLimit is how many bytes of them are taken: 8 GiB. A pod may have an eighth of it. It has to be less than
-	// the folder's volume has, or the kubelet would evict the operator for what a pod made it write.
+	// RecordingsLimit is how many bytes of them are taken: 8 GiB in a folder, and any in a bucket. A pod may have an eighth of
+	// it. It has to be less than a folder's volume has, or the kubelet would evict the operator for what a pod made it write.
 	RecordingsLimit int64
+	// RecordingsLock is how objects are locked until their retention has ended: None.
+	RecordingsLock store.Lock
+	// RecordingsRetention is how long sessions are kept after their end, where their DataSource does not say; 0 is for ever.
+	RecordingsRetention time.Duration
+	// RecordingsKey is the URL of the key that sessions' keys are wrapped by; left out, it is in the Secret
+	// RecordingsKeySecret.
+	RecordingsKey string
 	// Notify is a file that says whom to tell of AccessRequests; left out, nobody is told. It is read at the start.
 	Notify string
 	// Strict refuses pods that have a credential of their own for what they are injected for.
@@ -88,11 +99,15 @@ func (o *Options) defaults() error {
 	}
 	o.Namespace = cmp.Or(o.Namespace, Namespace)
 	o.Sidecars, o.Webhook = cmp.Or(o.Sidecars, ":8443"), cmp.Or(o.Webhook, ":9443")
+	o.Auditors = cmp.Or(o.Auditors, ":8445")
 	o.Health, o.Metrics = cmp.Or(o.Health, ":8081"), cmp.Or(o.Metrics, ":8080")
 	o.LeaseDuration = cmp.Or(o.LeaseDuration, 15*time.Second)
-	o.RecordingsLimit, o.SidecarLease = cmp.Or(o.RecordingsLimit, 8<<30), cmp.Or(o.SidecarLease, time.Minute)
-	if o.RecordingsLimit < 1<<20 {
+	o.RecordingsLock, o.SidecarLease = cmp.Or(o.RecordingsLock, store.LockNone), cmp.Or(o.SidecarLease, time.Minute)
+	if o.RecordingsLimit != 0 && o.RecordingsLimit < 1<<20 {
 		return fmt.Errorf("--recordings-limit: %d bytes are too few: give it at least 1Mi", o.RecordingsLimit)
+	}
+	if r := o.RecordingsRetention; r != 0 && (r < time.Hour || r > 876_000*time.Hour) {
+		return fmt.Errorf("--recordings-retention %v: give it a time from 1h to 876000h, or 0 to keep recordings for ever", r)
 	}
 	if o.SidecarLease < shortestLease || o.SidecarLease > longestLease {
 		return fmt.Errorf("--sidecar-lease %v: give it a time from %v to %v", o.SidecarLease, shortestLease, longestLease)
@@ -109,6 +124,9 @@ func (o *Options) defaults() error {
 	}
 	if _, _, err := split(o.Webhook); err != nil {
 		return fmt.Errorf("--webhook-address %q: %w", o.Webhook, err)
+	}
+	if _, _, err := split(o.Auditors); err != nil {
+		return fmt.Errorf("--recordings-address %q: %w", o.Auditors, err)
 	}
 	return nil
 }

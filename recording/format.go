@@ -1,12 +1,15 @@
 // Package recording is the format in which sessions are kept: how a recording is
-// written, read and verified. A recording is a header, then records, each with
-// one event as JSON and chained to the one before by SHA-256, then an end mark.
-// docs/recording-format.md describes version 1 byte by byte.
+// written, sealed, read and verified. A journal (version 1) is a header, then
+// records, each with one event as JSON and chained to the one before by SHA-256,
+// then an end mark. Segments (version 2) are whole records of a journal,
+// compressed, each with a head that a sidecar's key has signed and that carries
+// the operator's word for that key. docs/recording-format.md describes both byte
+// by byte.
 //
 // The chain shows every change to a recording whose head is known from
 // elsewhere. Whoever can rewrite the whole file and everything that quotes its
-// head can also compute a new chain; signatures are what will stop that, and
-// their place in the format is reserved.
+// head can also compute a new chain; the signatures stop that, and the log of
+// package ledger shows what was taken away as a whole.
 //
 // It must not know files, folders, durability, policy or any protocol: it turns
 // events into bytes and back. Who writes them where is the business of
@@ -15,6 +18,7 @@ package recording
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -26,8 +30,8 @@ import (
 // Extension is how the names of recordings end.
 const Extension = ".twr"
 
-// Version is the format's version that this package writes, and the only one
-// that it reads.
+// Version is the version of journals that this package writes, and the only one
+// that it reads. That of segments is SegmentVersion.
 const Version = 1
 
 // MaxPayload is the largest payload of a record, in bytes. It bounds what a
@@ -50,7 +54,7 @@ const headerSize = 16
 // What a record is, in its fifth byte.
 const (
 	typeEvent     = 'E'
-	typeSignature = 'S' // reserved: chained and counted by readers, not understood
+	typeSignature = 'S' // reserved and never written: chained and counted by readers, not understood
 	typeEnd       = 'Z'
 )
 
@@ -75,6 +79,12 @@ type Hash [32]byte
 
 // String returns the hash in hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// genesis is what the first record of every recording follows: the hash of the header of a journal.
+var genesis = func() Hash {
+	h := header()
+	return sha256.Sum256(h[:])
+}()
 
 // header returns the header of a recording of version 1.
 func header() (h [headerSize]byte) {
@@ -104,9 +114,20 @@ type frame struct {
 	length   uint32 // of the payload
 	kind     byte
 	seq      uint64
-	time     time.Time
+	nanos    int64 // since 1970
 	previous Hash
 }
+
+// known reports whether the record is of a type that there is.
+func (f *frame) known() bool {
+	return f.kind == typeEvent || f.kind == typeSignature || f.kind == typeEnd
+}
+
+// time is when the record was made.
+func (f *frame) time() time.Time { return time.Unix(0, f.nanos).UTC() }
+
+// size is that of the whole record.
+func (f *frame) size() int { return recordHeader + int(f.length) + len(Hash{}) }
 
 // put writes f into the first recordHeader bytes of b.
 func (f *frame) put(b []byte) {
@@ -114,7 +135,7 @@ func (f *frame) put(b []byte) {
 	binary.BigEndian.PutUint32(b[atLength:], f.length)
 	b[atType] = f.kind
 	binary.BigEndian.PutUint64(b[atSeq:], f.seq)
-	binary.BigEndian.PutUint64(b[atTime:], uint64(f.time.UnixNano()))
+	binary.BigEndian.PutUint64(b[atTime:], uint64(f.nanos))
 	copy(b[atPrevious:], f.previous[:])
 	binary.BigEndian.PutUint32(b[atCheck:], crc32.Checksum(b[:atCheck], castagnoli))
 }
@@ -125,7 +146,7 @@ func (f *frame) get(b []byte) bool {
 	f.length = binary.BigEndian.Uint32(b[atLength:])
 	f.kind = b[atType]
 	f.seq = binary.BigEndian.Uint64(b[atSeq:])
-	f.time = time.Unix(0, int64(binary.BigEndian.Uint64(b[atTime:]))).UTC()
+	f.nanos = int64(binary.BigEndian.Uint64(b[atTime:]))
 	copy(f.previous[:], b[atPrevious:])
 	zero := b[atType+1] | b[atType+2] | b[atType+3]
 	return zero == 0 && binary.BigEndian.Uint32(b[atCheck:]) == crc32.Checksum(b[:atCheck], castagnoli)

@@ -95,7 +95,13 @@ func appendRows(dst []byte, r *access.Rows) []byte {
 	for i, row := range r.Values {
 		dst = appendValues(comma(dst, i), row)
 	}
-	return append(dst, `]}`...)
+	dst = append(dst, ']')
+	if d := r.Digest; d != nil {
+		dst = strconv.AppendInt(append(dst, `,"digest":{"count":`...), d.Count, 10)
+		dst = strconv.AppendInt(append(dst, `,"bytes":`...), d.Bytes, 10)
+		dst = append(appendString(append(dst, `,"sha256":`...), d.SHA256), '}')
+	}
+	return append(dst, '}')
 }
 
 func appendValues(dst []byte, row []access.Value) []byte {
@@ -177,37 +183,70 @@ func comma(dst []byte, i int) []byte {
 	return dst
 }
 
+// plain says which bytes stand for themselves in a JSON string.
+var plain = func() (is [256]bool) {
+	for b := ' '; b < 0x7f; b++ {
+		is[b] = b != '"' && b != '\\'
+	}
+	return is
+}()
+
+// plainUntil returns where, from i on, s has the first byte that is not plain. It looks at eight bytes at a time, as most
+// of a recording is plain text and this is where an encoder's time goes. The tests for eight bytes are those of
+// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord: where they err, it is on the side of looking closer.
+func plainUntil(s string, i int) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	for ; len(s)-i >= 8; i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, backslash := w^('"'*ones), w^('\\'*ones)
+		control := (w - ' '*ones) | (quote - ones) | (backslash - ones) // of bytes below 0x80 only
+		if (w|(w+ones)|control)&highs != 0 {                            // w+ones: DEL
+			break
+		}
+	}
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	return i
+}
+
 // appendString appends s as a JSON string. Control characters are escaped, so
 // that a recording looked at with plain tools is harmless; bytes that are not
 // UTF-8 become U+FFFD.
 func appendString(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0 // of what is copied as it is
-	for i := 0; i < len(s); {
-		b := s[i]
-		if b >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				dst = append(append(dst, s[start:i]...), `\ufffd`...)
-				start = i + 1
-			} else if r >= 0x80 && r < 0xa0 { // C1 controls: some terminals obey them
-				dst = append(append(dst, s[start:i]...), '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
-				start = i + n
+	for i := plainUntil(s, 0); i < len(s); i = plainUntil(s, i) {
+		n := 1
+		if s[i] >= utf8.RuneSelf {
+			var r rune
+			if r, n = utf8.DecodeRuneInString(s[i:]); !(r == utf8.RuneError && n == 1) && r >= 0xa0 {
+				i += n
+				continue
 			}
-			i += n
-			continue
 		}
-		if b < ' ' || b == '"' || b == '\\' || b == 0x7f {
-			dst = append(dst, s[start:i]...)
-			if b == '"' || b == '\\' {
-				dst = append(dst, '\\', b)
-			} else {
-				dst = append(dst, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
-			}
-			start = i + 1
-		}
-		i++
+		dst = appendEscaped(append(dst, s[start:i]...), s[i:i+n])
+		i += n
+		start = i
 	}
 	return append(append(dst, s[start:]...), '"')
+}
+
+// appendEscaped appends a quote, a backslash, a control character (those of C1 too, which some terminals obey), or a byte that is
+// not UTF-8, as the escape for it.
+func appendEscaped(dst []byte, c string) []byte {
+	const digits = "0123456789abcdef"
+	b := c[len(c)-1]
+	switch {
+	case b == '"' || b == '\\':
+		return append(dst, '\\', b)
+	case len(c) == 1 && b >= utf8.RuneSelf:
+		return append(dst, `\ufffd`...)
+	default: // the second byte of a C1 control is also its code point
+		return append(dst, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
+	}
 }

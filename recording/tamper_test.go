@@ -180,6 +180,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(raw[:len(raw)-40])
 	f.Add(claim(raw, 1<<20))
 	f.Add([]byte{})
+	f.Add(stream(seal(f, chunks(f, 9))...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		rep, err := recording.Verify(bytes.NewReader(b))
 		switch rep.State {

@@ -3,6 +3,7 @@ package recording
 import (
 	"crypto/sha256"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type Encoder struct {
 	seq    uint64
 	events int64
+	last   int64 // nanoseconds since 1970, of the last record
 	head   Hash
 }
 
@@ -24,7 +26,7 @@ type Encoder struct {
 // what follows.
 func Begin(dst []byte) (Encoder, []byte) {
 	h := header()
-	return Encoder{head: sha256.Sum256(h[:])}, append(dst, h[:]...)
+	return Encoder{head: genesis, last: math.MinInt64}, append(dst, h[:]...)
 }
 
 // Records returns how many records have been encoded, which is also the last
@@ -37,7 +39,9 @@ func (c *Encoder) Head() Hash { return c.head }
 
 // Event appends e as a record to dst. On an error, which is ErrTooLarge or that e
 // has no time, dst is returned as it was and the chain stays where it is. Bytes
-// that are not UTF-8 become U+FFFD, as JSON demands.
+// that are not UTF-8 become U+FFFD, as JSON demands. A time before that of the last
+// record becomes that of the last record: a clock that was set back must not make
+// a recording that no reader believes.
 func (c *Encoder) Event(dst []byte, e *access.Event) ([]byte, error) {
 	if e.Time.IsZero() {
 		return dst, errNoTime
@@ -73,7 +77,8 @@ func (c *Encoder) reserve(dst []byte) []byte {
 // seal completes the record that begins at start and links it into the chain.
 func (c *Encoder) seal(dst []byte, start int, kind byte, t time.Time) []byte {
 	c.seq++
-	f := frame{length: uint32(len(dst) - start - recordHeader), kind: kind, seq: c.seq, time: t, previous: c.head}
+	c.last = max(c.last, t.UnixNano())
+	f := frame{length: uint32(len(dst) - start - recordHeader), kind: kind, seq: c.seq, nanos: c.last, previous: c.head}
 	f.put(dst[start:])
 	c.head = sha256.Sum256(dst[start:])
 	return append(dst, c.head[:]...)

@@ -128,8 +128,8 @@ var rules = []rule{
 		why: "types are below everything that uses them",
 	},
 	{
-		packages: "controllers", forbidden: []string{"proxy", "webhook", "local"},
-		why: "operator and sidecar share the bundle's format and the sidecar API, no code",
+		packages: "controllers", forbidden: []string{"proxy", "webhook", "local"}, except: []string{"proxy/access"},
+		why: "operator and sidecar share the bundle's format, the sidecar API and the words of recordings, no code",
 	},
 	{
 		packages: "controllers/compile", forbidden: []string{"net", "net/http", "os", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, direct: true,
@@ -189,9 +189,21 @@ var rules = []rule{
 		why: "who tells of requests only reads them: neither secrets nor decisions are its business",
 	},
 	{
-		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "recording", "k8s.io", "sigs.k8s.io", "google.golang.org/grpc"},
+		packages: "controllers/recordings", forbidden: []string{"controllers", "api", "k8s.io", "sigs.k8s.io"},
 		except: []string{"controllers/recordings"},
-		why:    "what sidecars ship is kept as bytes, by whoever takes it in",
+		why:    "segments are verified and kept the same, however sidecars are spoken to and wherever the operator runs",
+	},
+	{
+		packages: "controllers/recordings/gather", forbidden: []string{"*"}, except: []string{"std"},
+		why: "what is on its way is bytes: nothing of it was verified",
+	},
+	{
+		packages: "controllers/audit", forbidden: []string{"controllers", "authority", "injection", "api"}, except: []string{"controllers/audit"},
+		why: "who serves recordings to auditors knows neither sidecars nor who keeps the bucket and its keys",
+	},
+	{
+		packages: "controllers/audit/wire", forbidden: []string{"*"}, except: []string{"std"},
+		why: "what operator and plugin say to each other is built without either",
 	},
 	{
 		packages: "controllers/acquired", forbidden: []string{"controllers", "authority", "google.golang.org/grpc", "api/sidecar"},
@@ -203,8 +215,8 @@ var rules = []rule{
 		why: "the ledger counts for whoever asks; what the limit is, and who asks, is found out elsewhere",
 	},
 	{
-		packages: "operator", forbidden: []string{"proxy", "local", "recording", "github.com/pganalyze"},
-		why: "the operator runs no part of the sidecar, and builds without C",
+		packages: "operator", forbidden: []string{"proxy", "local", "recording/replay", "github.com/pganalyze"}, except: []string{"proxy/access"},
+		why: "the operator runs no part of the sidecar, and builds without C; recordings it verifies and keeps",
 	},
 	{
 		packages: "injection", forbidden: []string{"api", "controllers", "webhook", "proxy", "local", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
@@ -228,18 +240,27 @@ var rules = []rule{
 	},
 	{
 		packages: "plugin", forbidden: []string{"proxy", "local", "webhook", "operator", "authority", "recording", "github.com/spf13", "k8s.io/cli-runtime"},
-		why: "what the plugin says of a cluster rests on the API alone: it shares with the sidecar nothing but what is written there, and knows no flags",
+		except: []string{"proxy/access", "recording"}, // which plugin/reader alone reads
+		why:    "what the plugin says of a cluster rests on the API alone: it shares with the sidecar nothing but what is written there, and knows no flags",
 	},
 	{
 		packages: "plugin", forbidden: []string{"controllers/distribute", "controllers/credential", "controllers/session", "controllers/recordings"},
 		why: "of the operator it shares whom a policy selects, so that both say the same, and nothing that holds a stream or a secret",
 	},
 	{
+		packages: "plugin/reader", forbidden: []string{"plugin", "controllers", "api"}, except: []string{"controllers/audit/wire"},
+		why: "the way to recordings is the same whatever they are read for",
+	},
+	{
+		packages: "plugin/cluster", forbidden: []string{"recording"},
+		why: "what the plugin says of a cluster rests on the API alone",
+	},
+	{
 		packages: "plugin/table", forbidden: []string{"*"}, except: []string{"std"},
 		why: "how answers look is the same whatever they are about",
 	},
 	{
-		packages: "plugin/approval", forbidden: []string{"plugin"}, except: []string{"plugin/cluster", "plugin/table"},
+		packages: "plugin/approval", forbidden: []string{"plugin", "recording"}, except: []string{"plugin/cluster", "plugin/table"},
 		why: "answering a request needs the request and its rules, not the state of the installation",
 	},
 	{

@@ -79,7 +79,7 @@ spec:
 	if source.Spec.AllowedNamespaces.From != v1alpha1.NamespacesSame {
 		t.Errorf("allowedNamespaces: %+v", source.Spec.AllowedNamespaces)
 	}
-	if want := (v1alpha1.Recording{Rows: v1alpha1.RecordRowsMasked, Durability: v1alpha1.DurabilityStatement}); source.Spec.Recording != want {
+	if want := (v1alpha1.Recording{Rows: v1alpha1.RecordRowsMasked, Durability: v1alpha1.DurabilityStatement, OnRecorderLoss: v1alpha1.RecorderLossDeny}); source.Spec.Recording != want {
 		t.Errorf("recording: %+v", source.Spec.Recording)
 	}
 	if policy.Spec.Mode != v1alpha1.ModeEnforce || policy.Spec.Predicates != v1alpha1.PredicatesFlag {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/tidewaiter/tidewaiter/operator"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
 // Calls to the API server that one replica makes: those of a cluster full of sidecars that connect anew.
@@ -31,6 +33,7 @@ func newRun(errOut io.Writer) *cobra.Command {
 		o                    operator.Options
 		kubeconfig, logLevel string
 		recordingsLimit      string
+		recordingsLock       string
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -45,11 +48,10 @@ func newRun(errOut io.Writer) *cobra.Command {
 			if o.Log, err = newLog(errOut, logLevel); err != nil {
 				return err
 			}
-			limit, err := resource.ParseQuantity(recordingsLimit)
-			if err != nil {
-				return fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", recordingsLimit)
+			if o.RecordingsLimit, err = parseLimit(recordingsLimit); err != nil {
+				return err
 			}
-			o.RecordingsLimit = limit.Value()
+			o.RecordingsLock = store.Lock(recordingsLock)
 			if o.Config, err = clientConfig(kubeconfig); err != nil {
 				return err
 			}
@@ -61,16 +63,16 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.ProxyImage, "proxy-image", "", "image of the proxy that is put into pods, and given credentials")
 	f.StringArrayVar(&o.OlderProxyImages, "older-proxy-image", nil, "image that pods from before an upgrade run, and that is given credentials until they are replaced; may be repeated")
-	f.StringVar(&o.Recordings, "recordings", "", "folder for what sidecars record; left out, sidecars keep it")
-	f.StringVar(&recordingsLimit, "recordings-limit", "8Gi", "size of the recordings that are taken, less than the folder's volume has; a pod may have an eighth of it")
+	f.StringVar(&o.Recordings, "recordings", "", "where what sidecars record is kept: a folder, or a bucket such as s3://name?region=eu-central-1, gs://name, azblob://name; left out, sidecars keep it")
+	f.StringVar(&recordingsLimit, "recordings-limit", "", "size of the recordings that are taken, less than a folder's volume has; a pod may have an eighth of it (default 8Gi in a folder, any in a bucket)")
+	f.StringVar(&recordingsLock, "recordings-lock", string(store.LockNone), "how a bucket with S3 Object Lock keeps recordings until their retention has ended: Compliance (nobody can delete them), Governance (who has the permission can), or None")
+	f.DurationVar(&o.RecordingsRetention, "recordings-retention", 2160*time.Hour, "how long recordings are kept after their session has ended, where the DataSource does not say; 0 is for ever, which a lock takes as 100 years")
+	f.StringVar(&o.RecordingsKey, "recordings-key", "", "key that the keys of recordings are wrapped by: awskms://…, gcpkms://… or azurekeyvault://…; left out, one in the Secret "+operator.RecordingsKeySecret)
 	f.StringVar(&o.Notify, "notify", "", "YAML file that says whom to tell of AccessRequests, see docs/notifications.md; left out, nobody")
 	f.BoolVar(&o.Strict, "strict", false, "refuse pods that have a credential of their own for what they ask to be injected for")
 	f.StringVar(&o.Namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), operator.Namespace), "namespace of the operator")
 	f.StringVar(&o.Replica, "replica", os.Getenv("POD_NAME"), "name of this replica's pod")
-	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
-	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
-	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
-	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
+	addressFlags(f, &o)
 	f.StringArrayVar(&o.Names, "name", nil, "host name or IP address that clients know the servers by, beside the Services' names; may be repeated")
 	f.StringVar(&o.OperatorAddress, "operator-address", "", "host:port that injected proxies connect to; left out, the Service's")
 	f.DurationVar(&o.SidecarLease, "sidecar-lease", time.Minute, "how long sidecars serve new connections without word from the operator, 3s to 10m")
@@ -79,6 +81,27 @@ func newRun(errOut io.Writer) *cobra.Command {
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file; left out, the service account of the pod, or $KUBECONFIG")
 	f.StringVar(&logLevel, "log-level", "info", "info or debug")
 	return cmd
+}
+
+// addressFlags are where the operator serves.
+func addressFlags(f *pflag.FlagSet, o *operator.Options) {
+	f.StringVar(&o.Sidecars, "sidecars-address", ":8443", "host:port to serve sidecars at")
+	f.StringVar(&o.Webhook, "webhook-address", ":9443", "host:port to serve admission at")
+	f.StringVar(&o.Auditors, "recordings-address", ":8445", "host:port to serve recordings at, to who may read them; without --recordings nothing is served")
+	f.StringVar(&o.Health, "health-address", ":8081", "host:port to serve /healthz and /readyz at; 0 serves none")
+	f.StringVar(&o.Metrics, "metrics-address", ":8080", "host:port to serve /metrics at; 0 serves none")
+}
+
+// parseLimit reads --recordings-limit; 0, it was left out.
+func parseLimit(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	limit, err := resource.ParseQuantity(text)
+	if err != nil || limit.Value() <= 0 {
+		return 0, fmt.Errorf("--recordings-limit %q: write it as a size, such as 8Gi", text)
+	}
+	return limit.Value(), nil
 }
 
 // newLog returns a log of JSON lines.

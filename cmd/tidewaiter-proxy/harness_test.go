@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -323,6 +325,13 @@ func (p *pod) connect(t *testing.T) *pgconn.PgConn {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
+}
+
+// noise is text that cannot be compressed below half of its size.
+func noise(size int) string {
+	b := make([]byte, size/2)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
 }
 
 // ask returns a query's only value, or the error.

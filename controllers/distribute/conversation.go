@@ -12,6 +12,7 @@ import (
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/controllers/approvals"
+	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 )
 
@@ -36,6 +37,9 @@ type conversation struct {
 	id     identity
 	stream *stream
 	desk   *approvals.Stream
+	// recording is what the sidecar's segments go through, and looks what is asked of it; nil where none are kept.
+	recording *recordings.Stream
+	looks     chan<- look
 
 	in  <-chan *sidecarv1alpha1.ConnectRequest
 	out chan<- *sidecarv1alpha1.ConnectResponse
@@ -176,10 +180,26 @@ func (c *conversation) reported(r *sidecarv1alpha1.Report, now time.Time) {
 		}
 		c.heard[name] = now
 		s.report = r
-		if id := r.GetLastRecording(); id != "" && c.s.o.Recordings != nil && c.s.o.Recordings.Has(c.folder(), id) {
-			s.recording = c.s.o.Recordings.URI(c.folder(), id)
-		}
+		c.recorded(name, s)
 		c.s.o.Sessions.Update(c.who(name), statusOf(c.ledger, name, *s))
+	}
+}
+
+// recorded notes the latest session that has ended and is kept. One of an earlier stream is looked up, beside: the next report shows it.
+func (c *conversation) recorded(name types.NamespacedName, s *seen) {
+	id := s.report.GetLastRecording()
+	if c.recording == nil || id == "" {
+		return
+	}
+	done, known := c.recording.Latest(name.String())
+	if known {
+		s.recorded = &done
+	}
+	if !known || done.Session != id {
+		select {
+		case c.looks <- look{dataSource: name.String(), session: id}:
+		default: // another is being looked up; there will be a next report
+		}
 	}
 }
 

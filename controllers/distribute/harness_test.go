@@ -2,11 +2,15 @@ package distribute
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gocloud.dev/secrets/localsecrets"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -28,6 +32,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 	"github.com/tidewaiter/tidewaiter/injection"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 	"github.com/tidewaiter/tidewaiter/test/kubetest"
 )
 
@@ -54,6 +59,7 @@ type operator struct {
 	address string
 	stop    func() // and wait
 	folder  string
+	attests ed25519.PrivateKey
 	log     *logged
 }
 
@@ -98,9 +104,9 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 	must(t, err)
 	clientset, err := kubernetes.NewForConfig(&config)
 	must(t, err)
-	store, err := cache.New(&config, cache.Options{Scheme: scheme()})
+	objects, err := cache.New(&config, cache.Options{Scheme: scheme()})
 	must(t, err)
-	cached, err := client.New(&config, client.Options{Scheme: scheme(), Cache: &client.CacheOptions{Reader: store}})
+	cached, err := client.New(&config, client.Options{Scheme: scheme(), Cache: &client.CacheOptions{Reader: objects}})
 	must(t, err)
 	system := kube.NewNamespace(t, nil)
 	o := &operator{kube: kube, client: direct, folder: t.TempDir(), log: &logged{}}
@@ -114,17 +120,16 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	o.address = listener.Addr().String()
-	kept, err := recordings.Open(o.folder, recordings.Limits{})
-	must(t, err)
+	kept := o.recordings(t)
 	secrets := credential.NewStore(credential.Cluster{Client: clientset}, 0)
 	sessionOptions := session.Options{Client: cached, Replica: "operator-0", Grace: 2 * time.Second, Log: o.log.logger()}
 	options := Options{
-		Cache: store, Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: o.keeper,
+		Cache: objects, Tokens: clientset.AuthenticationV1().TokenReviews(), Secrets: secrets, Authority: o.keeper,
 		Acquired:  &acquired.Keeper{Reader: direct, Writer: direct, Now: time.Now},
 		Injection: settings, Listener: listener, Names: []string{operatorName}, Recordings: kept,
 		Log: o.log.logger(),
 	}
-	desk := approvals.Options{Client: cached, Cache: store, Served: Served(cached), Patience: 3 * time.Second, Log: o.log.logger()}
+	desk := approvals.Options{Client: cached, Cache: objects, Served: Served(cached), Patience: 3 * time.Second, Log: o.log.logger()}
 	options.Approvals, err = approvals.New(desk)
 	must(t, err)
 	if change != nil {
@@ -134,10 +139,25 @@ func start(t *testing.T, change func(*Options, *session.Options)) *operator {
 	options.Sessions = o.writer
 	o.server, err = New(options)
 	must(t, err)
-	o.run(t, store.Start, secrets.Start, o.writer.Start, options.Approvals.Start, o.server.Start)
-	t.Cleanup(func() { kept.Close() })
+	o.run(t, objects.Start, secrets.Start, o.writer.Start, options.Approvals.Start, o.server.Start)
 	eventually(t, "the server to be ready", func() bool { return o.server.Ready(nil) == nil })
 	return o
+}
+
+// recordings is a store in the folder.
+func (o *operator) recordings(t *testing.T) *recordings.Store {
+	t.Helper()
+	bucket, err := store.Open(t.Context(), o.folder)
+	must(t, err)
+	wrapping, err := localsecrets.NewRandomKey()
+	must(t, err)
+	_, o.attests, err = ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	kept, err := recordings.New(t.Context(), recordings.Options{
+		Bucket: bucket, Wrapper: localsecrets.NewKeeper(wrapping), Key: o.attests, Log: recordings.Inbox{Bucket: bucket}, Retention: recordings.Keep(0),
+	})
+	must(t, err)
+	return kept
 }
 
 // run starts the parts, and stops them in the end.

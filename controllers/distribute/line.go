@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
-	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 )
 
 // helloTimeout is how long a sidecar may take for its first word.
@@ -27,7 +26,10 @@ type line struct {
 	out  chan *sidecarv1alpha1.ConnectResponse
 	// budgets are requests that wait for lendAll.
 	budgets chan *sidecarv1alpha1.BudgetRequest
-	stop    chan struct{} // closed when the conversation has ended
+	// recorder has what waits for recordAll.
+	recorder *recorder
+	received chan struct{} // closed when nothing is received any more
+	stop     chan struct{} // closed when the conversation has ended
 }
 
 func newLine(stream grpc.BidiStreamingServer[sidecarv1alpha1.ConnectRequest, sidecarv1alpha1.ConnectResponse], s *Server, id identity) *line {
@@ -35,8 +37,8 @@ func newLine(stream grpc.BidiStreamingServer[sidecarv1alpha1.ConnectRequest, sid
 		grpc: stream, s: s, id: id,
 		in:      make(chan *sidecarv1alpha1.ConnectRequest),
 		out:     make(chan *sidecarv1alpha1.ConnectResponse, maxOut),
-		budgets: make(chan *sidecarv1alpha1.BudgetRequest, maxBudgetRequests),
-		stop:    make(chan struct{}),
+		budgets: make(chan *sidecarv1alpha1.BudgetRequest, maxBudgetRequests), recorder: newRecorder(), received: make(chan struct{}),
+		stop: make(chan struct{}),
 	}
 }
 
@@ -64,6 +66,7 @@ func (l *line) hello(ctx context.Context) (*sidecarv1alpha1.Hello, error) {
 
 // receiveAll reads until the stream ends, which closes in.
 func (l *line) receiveAll(ctx context.Context) {
+	defer close(l.received)
 	defer close(l.in)
 	for {
 		msg, err := l.grpc.Recv()
@@ -71,7 +74,11 @@ func (l *line) receiveAll(ctx context.Context) {
 			return
 		}
 		if chunk := msg.GetRecording(); chunk != nil {
-			l.reply(ctx, l.record(chunk))
+			l.takeChunk(chunk)
+			continue
+		}
+		if beat := msg.GetHeartbeat(); beat != nil {
+			l.takeBeat(beat)
 			continue
 		}
 		if r := msg.GetBudget(); r != nil {
@@ -97,41 +104,6 @@ func (l *line) reply(ctx context.Context, ack *sidecarv1alpha1.RecordingAck) {
 	case <-l.stop:
 	case <-ctx.Done():
 	}
-}
-
-// record takes a chunk in. No answer means that the sidecar is to try again later.
-func (l *line) record(chunk *sidecarv1alpha1.RecordingChunk) *sidecarv1alpha1.RecordingAck {
-	reject := func(reason string) *sidecarv1alpha1.RecordingAck {
-		l.s.metrics.recording.WithLabelValues(reason).Inc()
-		return &sidecarv1alpha1.RecordingAck{Id: clip(chunk.GetId(), 128), Rejected: reason}
-	}
-	known := false
-	for _, name := range l.id.injected {
-		known = known || name.String() == chunk.GetDataSource()
-	}
-	switch {
-	case l.s.o.Recordings == nil:
-		return reject("NotKept")
-	case !known:
-		return reject("DataSource")
-	}
-	ack, err := l.s.o.Recordings.Append(
-		recordings.Pod{Namespace: l.id.pod.Namespace, UID: string(l.id.pod.UID)},
-		recordings.Chunk{
-			ID: chunk.GetId(), Offset: chunk.GetOffset(), Data: chunk.GetData(),
-			Complete: chunk.GetComplete(), SHA256: chunk.GetSha256(),
-		})
-	switch {
-	case err != nil:
-		l.s.metrics.recording.WithLabelValues("Failed").Inc()
-		l.s.o.Log.Error(err, "a recording could not be kept", "namespace", l.id.pod.Namespace, "pod", l.id.pod.Name)
-		return nil
-	case ack.Rejected != "":
-		return reject(ack.Rejected)
-	case ack.Complete:
-		l.s.metrics.recording.WithLabelValues("Complete").Inc()
-	}
-	return &sidecarv1alpha1.RecordingAck{Id: chunk.GetId(), Size: ack.Size, Complete: ack.Complete}
 }
 
 // sendAll sends what is queued, and at the end what is left.

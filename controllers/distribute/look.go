@@ -13,7 +13,6 @@ import (
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/authority"
 	"github.com/tidewaiter/tidewaiter/controllers/credential"
-	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 )
 
 // look finds out what the pod may use now, and tells the sidecar what is different.
@@ -233,8 +232,4 @@ func (c *conversation) adopt(parts map[types.NamespacedName]*part) {
 		}
 	}
 	c.ledger.parts = parts
-}
-
-func (c *conversation) folder() recordings.Pod {
-	return recordings.Pod{Namespace: c.id.pod.Namespace, UID: string(c.id.pod.UID)}
 }

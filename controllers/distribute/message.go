@@ -25,7 +25,9 @@ func (f *factory) message(id identity, c claimed, bundle []byte) (*sidecarv1alph
 		Name: c.name.String(), Bundle: bundle,
 		Credential: &sidecarv1alpha1.Credential{Username: c.material.Username, Password: c.material.Password},
 		Recording: &sidecarv1alpha1.Recording{
-			Rows:         c.ds.Spec.Recording.Rows != v1alpha1.RecordRowsNone,
+			Rows:         c.ds.Spec.Recording.Rows != v1alpha1.RecordRowsNone && c.ds.Spec.Recording.Rows != v1alpha1.RecordRowsDigests,
+			Digests:      c.ds.Spec.Recording.Rows == v1alpha1.RecordRowsDigests,
+			Serve:        c.ds.Spec.Recording.OnRecorderLoss == v1alpha1.RecorderLossServe,
 			Asynchronous: c.ds.Spec.Recording.Durability == v1alpha1.DurabilityAsync,
 		},
 		Identity: &sidecarv1alpha1.Identity{

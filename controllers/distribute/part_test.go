@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -110,6 +111,25 @@ func TestWhatDoesNotCompileIsMadeFromWhatWasBefore(t *testing.T) {
 	}
 	if _, err := w.build(w.id, w.claim, nil, 4, w.signer); err == nil || errors.Is(err, errKept) {
 		t.Errorf("without anything before: %v", err)
+	}
+}
+
+func TestWhatADataSourceSaysOfRecordingsReachesTheSidecar(t *testing.T) {
+	w := newWorkshop(t)
+	for _, c := range []struct {
+		spec v1alpha1.Recording
+		want *sidecarv1alpha1.Recording
+	}{
+		{v1alpha1.Recording{}, &sidecarv1alpha1.Recording{Rows: true}},
+		{v1alpha1.Recording{Rows: "Masked", Durability: "Statement", OnRecorderLoss: "Deny"}, &sidecarv1alpha1.Recording{Rows: true}},
+		{v1alpha1.Recording{Rows: "None", Durability: "Async"}, &sidecarv1alpha1.Recording{Asynchronous: true}},
+		{v1alpha1.Recording{Rows: "Digests", OnRecorderLoss: "Serve"}, &sidecarv1alpha1.Recording{Digests: true, Serve: true}},
+		{v1alpha1.Recording{OnRecorderLoss: "serve"}, &sidecarv1alpha1.Recording{Rows: true}},
+	} {
+		w.claim.ds.Spec.Recording = c.spec
+		if got := w.make(t, nil, 1).message.GetRecording(); !proto.Equal(got, c.want) {
+			t.Errorf("%+v: %v", c.spec, got)
+		}
 	}
 }
 

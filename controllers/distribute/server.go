@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -30,6 +31,8 @@ type Server struct {
 	hub           *hub
 	gate          *gate
 	refusals      *throttle // of what is logged: whoever is refused can try without end
+	storeTrouble  *throttle
+	chunkBytes    *semaphore.Weighted // of recordings that wait
 	factory       *factory
 	authenticator *authenticator
 	metrics       *metrics
@@ -46,8 +49,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		o: o, hub: newHub(o.MaxStreams), refusals: newThrottle(), authenticator: newAuthenticator(o.Tokens, o.Now),
-		factory: &factory{authority: o.Authority, lifetime: o.BundleLifetime, now: o.Now, slots: make(chan struct{}, compilers)},
+		o: o, hub: newHub(o.MaxStreams), refusals: newThrottle(), storeTrouble: newThrottle(), chunkBytes: semaphore.NewWeighted(maxChunkBytes),
+		authenticator: newAuthenticator(o.Tokens, o.Now),
+		factory:       &factory{authority: o.Authority, lifetime: o.BundleLifetime, now: o.Now, slots: make(chan struct{}, compilers)},
 	}
 	s.metrics = newMetrics(o.Registerer, s.hub.count)
 	s.gate = newGate(o.MaxStreams+o.MaxStreams/4+16, s.metrics.crowded.Inc)
@@ -203,16 +207,24 @@ func (s *Server) Connect(grpcStream grpc.BidiStreamingServer[sidecarv1alpha1.Con
 		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
 		return err
 	}
+	recording, err := l.joinRecordings(hello)
+	if err != nil {
+		s.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
+		s.hub.leave(stream)
+		return err
+	}
 	defer s.gate.know(ctx)()
 	log.V(1).Info("a sidecar has connected", "version", clip(hello.GetVersion(), 64), "revision", hello.GetRevision())
 	c := &conversation{
 		s: s, log: log, caller: caller, id: id, stream: stream, desk: s.o.Approvals.Open(asker(id)), in: l.in, out: l.out,
+		recording: recording, looks: l.recorder.looks,
 		ledger: newLedger(min(hello.GetRevision(), maxRevision)), began: time.Now(), held: hello.GetRevision() > 0,
 		seen: map[types.NamespacedName]*seen{}, told: map[types.NamespacedName]string{}, heard: map[types.NamespacedName]time.Time{},
 	}
 	var sending sync.WaitGroup
 	sending.Go(l.sendAll)
-	go l.lendAll(ctx) // ends with the stream
+	go l.lendAll(ctx)              // ends with the stream
+	go l.recordAll(ctx, recording) // so does this
 	err = c.run(ctx)
 	l.finish(&sending)
 	s.left(c, err)

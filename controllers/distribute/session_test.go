@@ -1,16 +1,12 @@
 package distribute
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/timestamppb"
 	"k8s.io/client-go/tools/events"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
@@ -21,52 +17,6 @@ import (
 func (c *sidecar) report(r *sidecarv1alpha1.Report) {
 	c.t.Helper()
 	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Report{Report: r}})
-}
-
-func (c *sidecar) chunk(chunk *sidecarv1alpha1.RecordingChunk) *sidecarv1alpha1.RecordingAck {
-	c.t.Helper()
-	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Recording{Recording: chunk}})
-	for {
-		if ack := c.next().GetRecording(); ack != nil {
-			return ack
-		}
-	}
-}
-
-func TestReportsAndRecordingsShowInTheSession(t *testing.T) {
-	s := start(t, func(_ *Options, o *session.Options) { o.Refresh = time.Second }).shop(t)
-	c := s.connect(t, s.pod(t, "report", "orders"))
-	c.snapshot(true)
-	name := s.data + "/orders"
-	sum := sha256.Sum256([]byte("recording"))
-	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "a.twr", DataSource: name, Data: []byte("record")}); ack.GetSize() != 6 || ack.GetComplete() {
-		t.Errorf("first chunk: %v", ack)
-	}
-	last := &sidecarv1alpha1.RecordingChunk{Id: "a.twr", DataSource: name, Offset: 6, Data: []byte("ing"), Complete: true, Sha256: sum[:]}
-	if ack := c.chunk(last); !ack.GetComplete() {
-		t.Errorf("last chunk: %v", ack)
-	}
-	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "../../x", DataSource: name, Data: []byte("x")}); ack.GetRejected() == "" {
-		t.Errorf("a path was taken: %v", ack)
-	}
-	if ack := c.chunk(&sidecarv1alpha1.RecordingChunk{Id: "b", DataSource: "data/others", Data: []byte("x")}); ack.GetRejected() == "" {
-		t.Errorf("another data source's was taken: %v", ack)
-	}
-	now := time.Now()
-	c.report(&sidecarv1alpha1.Report{
-		DataSource: name, Connections: 2, Statements: 12, Denied: 1, MaskedValues: 6, Rows: 40, Bytes: 400, Held: 1,
-		LastActivity: timestamppb.New(now), LastRecording: "a.twr", ChainHead: hex.EncodeToString(sum[:]),
-	})
-	eventually(t, "the report", func() bool { return s.session(t, "report", "orders").Status.Statements == 12 })
-	st := s.session(t, "report", "orders").Status
-	if st.State != v1alpha1.SessionActive || st.Denied != 1 || st.Masked != 6 || st.Rows != 40 || st.Bytes != 400 || st.Held != 1 ||
-		st.LastActivity.Unix() != now.Unix() || st.ChainHead != hex.EncodeToString(sum[:]) {
-		t.Errorf("status %+v", st)
-	}
-	file, _ := strings.CutPrefix(st.Recording, "file://")
-	if got, err := os.ReadFile(file); err != nil || string(got) != "recording" {
-		t.Errorf("recording %q: %q, %v", st.Recording, got, err)
-	}
 }
 
 // An alarm is written at once, although numbers wait for their turn, and an event says so.

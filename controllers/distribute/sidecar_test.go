@@ -2,6 +2,7 @@ package distribute
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/recording"
 )
 
 // sidecar is a scripted sidecar.
@@ -23,6 +25,7 @@ type sidecar struct {
 	conn   *grpc.ClientConn
 	stream grpc.BidiStreamingClient[sidecarv1alpha1.ConnectRequest, sidecarv1alpha1.ConnectResponse]
 	held   uint64
+	key    ed25519.PrivateKey // to sign recordings with; nil, none is shown
 	cancel context.CancelFunc
 }
 
@@ -70,6 +73,14 @@ func (o *operator) open(ctx context.Context, token string, more ...grpc.DialOpti
 	return &sidecar{conn: conn, stream: stream, cancel: cancel}, nil
 }
 
+func (c *sidecar) greeting() *sidecarv1alpha1.Hello {
+	h := &sidecarv1alpha1.Hello{Version: "v0.1.0", Instance: "one", Revision: c.held}
+	if c.key != nil {
+		h.RecordingKey, h.RecordingProof = c.key.Public().(ed25519.PublicKey), recording.Prove(c.key, "one")
+	}
+	return h
+}
+
 func (c *sidecar) close() {
 	c.cancel()
 	c.conn.Close()
@@ -83,7 +94,7 @@ func (c *sidecar) send(msg *sidecarv1alpha1.ConnectRequest) {
 func (c *sidecar) hello() {
 	c.t.Helper()
 	c.send(&sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Hello{
-		Hello: &sidecarv1alpha1.Hello{Version: "v0.1.0", Instance: "one", Revision: c.held},
+		Hello: c.greeting(),
 	}})
 }
 

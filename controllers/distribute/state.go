@@ -12,19 +12,23 @@ import (
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 )
 
 // seen is what a sidecar's Session is made from, for one data source.
 type seen struct {
-	claim     claimed
-	kept      error // why the policy before stays in force
-	report    *sidecarv1alpha1.Report
-	recording string // URI
+	claim    claimed
+	kept     error // why the policy before stays in force
+	report   *sidecarv1alpha1.Report
+	recorded *recordings.Done // the latest session that has ended and is kept
 }
 
 // statusOf is the Session's status.
 func statusOf(l *ledger, name types.NamespacedName, s seen) v1alpha1.SessionStatus {
-	st := v1alpha1.SessionStatus{State: v1alpha1.SessionIdle, Rejection: l.rejected[name], Recording: s.recording}
+	st := v1alpha1.SessionStatus{State: v1alpha1.SessionIdle, Rejection: l.rejected[name]}
+	if d := s.recorded; d != nil {
+		st.Recording, st.ChainHead, st.LogIndex = d.URI, d.Chain.String(), d.LogIndex
+	}
 	if r := s.report; r != nil {
 		st.Connections, st.Statements, st.Denied = count(r.GetConnections()), count(r.GetStatements()), count(r.GetDenied())
 		st.Held, st.Masked = count(r.GetHeld()), count(r.GetMaskedValues())
@@ -35,9 +39,6 @@ func statusOf(l *ledger, name types.NamespacedName, s seen) v1alpha1.SessionStat
 			st.LastActivity = &t
 		}
 		st.Conditions = slowDrip(r)
-		if s.recording != "" && isDigest(r.GetChainHead()) {
-			st.ChainHead = r.GetChainHead()
-		}
 	}
 	if st.Connections > 0 {
 		st.State = v1alpha1.SessionActive
@@ -101,10 +102,6 @@ func policiesOf(selected []*v1alpha1.AccessPolicy, force *part) []v1alpha1.Sessi
 func count(n uint64) int64 {
 	const most = 1 << 53 // what JSON's readers agree on
 	return int64(min(n, most))
-}
-
-func isDigest(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // clip cuts s to at most limit bytes of valid text.

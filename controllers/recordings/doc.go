@@ -1,11 +1,8 @@
-// Package recordings keeps the recordings that sidecars ship, in a folder: a
-// folder for each namespace, in it one for each pod's UID, in it the files. What is
-// not complete yet is in a folder named .partial beside them.
+// Package recordings takes in the segments that sidecars ship, and keeps them: verified, encrypted to their session's key, in a
+// bucket, each with a leaf for the log over all sessions and its session's entry in the index.
 //
-// A sidecar is believed in nothing: names are checked and opened below the folder
-// only, sizes are bounded for file, pod and store, and a file counts as complete
-// when its digest is what the sidecar said.
+// A sidecar is believed in nothing but what its key has signed, and of that only what fits what is in the store already. A segment
+// is acknowledged when it, its leaf and the entry are on stable storage; until then the sidecar keeps it.
 //
-// It must not know streams or pods' objects, nor what is in a recording; package
-// recording verifies those.
+// It must not know streams, Kubernetes, or how the log is kept.
 package recordings

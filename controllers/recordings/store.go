@@ -2,323 +2,226 @@ package recordings
 
 import (
 	"bytes"
-	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
-	"io/fs"
-	"net/url"
-	"os"
-	"path"
-	"path/filepath"
-	"regexp"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tidewaiter/tidewaiter/controllers/recordings/gather"
+	"github.com/tidewaiter/tidewaiter/recording"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
-// Limits of a Store, in bytes. What is left out has a default.
-type Limits struct {
-	File  int64 // 1 GiB
-	Pod   int64 // 4 GiB
-	Total int64 // 64 GiB
-	// Files a pod may have: 10,000.
-	Files int
-}
+// maxStates is how many sessions are remembered. Of the others it is read from the store again how far they are.
+const maxStates = 4096
 
-// MaxChunk is the most data that one chunk may have.
-const MaxChunk = 256 << 10
+// podParts is how many segments of one pod may be on their way: those of its data sources' sessions, one after the other each.
+const podParts = 8
 
-// Reasons why a file is not taken. The sidecar keeps it then.
-const (
-	RejectedName      = "BadName"
-	RejectedChunk     = "ChunkTooLarge"
-	RejectedFileSize  = "FileTooLarge"
-	RejectedPodFull   = "PodFull"
-	RejectedStoreFull = "StoreFull"
-	RejectedDigest    = "DigestMismatch"
-	RejectedExists    = "ExistsAlready"
-)
-
-const (
-	partial   = ".partial"
-	extension = ".twr" // by which people and the plugin know a recording
-)
-
-// Pod whose recordings they are, as the operator knows it.
-type Pod struct{ Namespace, UID string }
-
-// Chunk is a part of a recording.
-type Chunk struct {
-	ID       string
-	Offset   uint64
-	Data     []byte
-	Complete bool
-	SHA256   []byte
-}
-
-// Ack says how much is on stable storage.
-type Ack struct {
-	Size     uint64
-	Complete bool
-	Rejected string
-}
-
-// Store keeps recordings. It is safe for concurrent use.
+// Store keeps recordings. It is safe for concurrent use, also by several processes on one bucket.
 type Store struct {
-	root   *os.Root
-	folder string
-	limits Limits
-	locks  [64]sync.Mutex // by pod
+	o     Options
+	parts *gather.Gatherer
+	work  *semaphore.Weighted // bytes that are being made of whole segments
+	most  int64               // of work
+	usage *usage
+	locks [64]sync.Mutex // by session
 
-	mu    sync.Mutex
-	total int64
-	pods  map[Pod]*usage
+	mu     sync.Mutex
+	states map[store.Session]*state
 }
 
-type usage struct {
-	bytes int64
-	files int
-}
-
-var (
-	idPattern  = regexp.MustCompile(`^[a-z0-9-][a-z0-9.-]{0,127}$`)
-	dirPattern = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
-)
-
-// Open opens the folder, makes it if need be, and counts what is in it.
-func Open(folder string, limits Limits) (*Store, error) {
-	limits.File, limits.Pod = cmp.Or(limits.File, 1<<30), cmp.Or(limits.Pod, 4<<30)
-	limits.Total, limits.Files = cmp.Or(limits.Total, 64<<30), cmp.Or(limits.Files, 10000)
-	folder, err := filepath.Abs(folder)
-	if err != nil {
-		return nil, fmt.Errorf("recordings: %w", err)
+// New returns a Store. Where Limits has a Total, it counts what is in the bucket.
+func New(ctx context.Context, o Options) (*Store, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("recordings: %w", err)
+	o.Bucket.SetUnwrapper(o.Wrapper)
+	s := &Store{
+		o: o, usage: newUsage(o.Bucket, o.Limits), states: map[store.Session]*state{}, most: max(2*o.Limits.Memory, 4*maxFile),
+		parts: gather.New(gather.Limits{Segment: maxFile, Pod: podParts, Parts: o.Limits.Parts, Memory: o.Limits.Memory}, o.Now),
 	}
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return nil, fmt.Errorf("recordings: %w", err)
-	}
-	s := &Store{root: root, folder: folder, limits: limits, pods: map[Pod]*usage{}}
-	if err := s.count(); err != nil {
-		_ = root.Close() // nothing was written
-		return nil, fmt.Errorf("recordings: counting %s: %w", folder, err)
+	s.work = semaphore.NewWeighted(s.most)
+	if err := s.usage.count(ctx); err != nil {
+		return nil, fmt.Errorf("recordings: counting what is in the store: %w", err)
 	}
 	return s, nil
 }
 
-// Close closes the folder.
-func (s *Store) Close() error { return s.root.Close() }
+// Folder is the URI of a session's segments.
+func (s *Store) Folder(session store.Session) string { return s.o.Bucket.URI(session.Folder()) }
 
-func (s *Store) count() error {
-	return fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		uid := path.Dir(name)
-		if path.Base(uid) == partial {
-			uid = path.Dir(uid)
-		}
-		pod := Pod{Namespace: path.Dir(uid), UID: path.Base(uid)}
-		if s.pods[pod] == nil {
-			s.pods[pod] = &usage{}
-		}
-		s.pods[pod].bytes += info.Size()
-		s.pods[pod].files++
-		s.total += info.Size()
-		return nil
-	})
-}
-
-// URI of a complete recording.
-func (s *Store) URI(pod Pod, id string) string {
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(s.folder, pod.Namespace, pod.UID, id+extension))}
-	return u.String()
-}
-
-// Has reports whether the recording is complete.
-func (s *Store) Has(pod Pod, id string) bool {
-	if !valid(pod, id) {
-		return false
-	}
-	_, err := s.root.Stat(path.Join(pod.Namespace, pod.UID, id+extension))
-	return err == nil
-}
-
-func valid(pod Pod, id string) bool {
-	return dirPattern.MatchString(pod.Namespace) && dirPattern.MatchString(pod.UID) && idPattern.MatchString(id)
-}
-
-// Append takes a chunk. A chunk that does not begin where the file ends is not
-// written; the Ack says where to go on. An error is the store's own trouble: the
-// sidecar may try again.
-func (s *Store) Append(pod Pod, c Chunk) (Ack, error) {
-	if !valid(pod, c.ID) {
+// append takes a chunk. An error is the store's own trouble, or that there is no room for now: the sidecar may try again.
+func (s *Store) append(ctx context.Context, st *Stream, c *Chunk) (Ack, error) {
+	session := store.Session{Namespace: st.pod.Namespace, UID: st.pod.UID, ID: c.ID}
+	switch {
+	case !session.Valid() || c.Segment == 0 || c.Segment > maxSegments:
 		return Ack{Rejected: RejectedName}, nil
-	}
-	if len(c.Data) > MaxChunk {
+	case len(c.Data) > MaxChunk:
 		return Ack{Rejected: RejectedChunk}, nil
 	}
-	lock := s.lock(pod)
-	lock.Lock()
-	defer lock.Unlock()
-	dir := path.Join(pod.Namespace, pod.UID)
-	final, part := path.Join(dir, c.ID+extension), path.Join(dir, partial, c.ID)
-	if info, err := s.root.Stat(final); err == nil {
-		return s.repeated(final, info.Size(), c)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	got, err := s.parts.Add(gather.Key{Pod: st.pod.UID, Session: c.ID}, c.Segment, c.Offset, c.Data, c.Complete)
+	switch {
+	case err != nil:
 		return Ack{}, err
+	case got.TooLarge:
+		return Ack{Size: got.Size, Rejected: RejectedSize}, nil
+	case got.Whole == nil:
+		return Ack{Size: got.Size}, nil
 	}
-	if err := s.root.MkdirAll(path.Dir(part), 0o700); err != nil {
-		return Ack{}, err
+	defer s.parts.Release(len(got.Whole))
+	if sum := sha256.Sum256(got.Whole); !bytes.Equal(sum[:], c.SHA256) {
+		return Ack{Rejected: RejectedDigest}, nil
 	}
-	size, rejected, err := s.write(pod, part, c)
+	rejected, err := s.take(ctx, st, session, c, got.Whole)
 	if err != nil || rejected != "" {
-		return Ack{Size: size, Rejected: rejected}, err
+		return Ack{Rejected: rejected}, err
 	}
-	if !c.Complete || c.Offset+uint64(len(c.Data)) != size {
-		return Ack{Size: size}, nil
-	}
-	return s.complete(pod, part, final, size, c.SHA256)
+	return Ack{Size: got.Size, Complete: true}, nil
 }
 
-func (s *Store) lock(pod Pod) *sync.Mutex {
+// maxSegments is the highest number of a segment: its object's name has eight digits.
+const maxSegments = 99_999_999
+
+// take verifies a whole segment and keeps it.
+func (s *Store) take(ctx context.Context, st *Stream, session store.Session, c *Chunk, whole []byte) (rejected string, err error) {
+	seg, rejected := read(whole)
+	if rejected == "" {
+		rejected = place(&seg.Head, c, s.o.Now())
+	}
+	if rejected == "" {
+		rejected = s.signed(seg, st.pod, st.key)
+	}
+	if rejected != "" {
+		return rejected, nil
+	}
+	// What is made of it: the records, the encrypted body, the object.
+	weight := min(s.most, 3*int64(len(whole))+max(0, min(seg.Head.Plain, recording.MaxSegment)))
+	if err := s.work.Acquire(ctx, weight); err != nil {
+		return "", gather.ErrBusy
+	}
+	defer s.work.Release(weight)
+	if err := st.Flush(ctx); err != nil { // the log must know a key before what it has signed
+		return "", err
+	}
+	lock := s.lock(session)
+	lock.Lock()
+	defer lock.Unlock()
+	rejected, err = s.fit(ctx, st, session, seg)
+	if err != nil {
+		s.forget(session) // how far it came is read again
+	}
+	return rejected, err
+}
+
+// fit finds the place of a segment in what there is of its session.
+func (s *Store) fit(ctx context.Context, st *Stream, session store.Session, seg *recording.Segment) (rejected string, err error) {
+	state, err := s.state(ctx, session, st.pod)
+	if err != nil {
+		return "", err
+	}
+	if seg.Head.Segment != state.last+1 { // another replica may have gone on
+		s.forget(session)
+		if state, err = s.state(ctx, session, st.pod); err != nil {
+			return "", err
+		}
+	}
+	if seg.Head.Segment <= state.last {
+		return s.again(ctx, state, st, seg)
+	}
+	if rejected := state.follows(&seg.Head); rejected != "" {
+		return rejected, nil
+	}
+	records, err := seg.Records(nil)
+	if err != nil {
+		return RejectedSegment, nil
+	}
+	next := state.entry
+	next.cloneLists()
+	if !next.take(&seg.Head, records, st.pod) {
+		return RejectedSegment, nil
+	}
+	return s.keep(ctx, state, st, seg, next)
+}
+
+func (s *Store) lock(session store.Session) *sync.Mutex {
 	h := fnv.New32a()
-	h.Write([]byte(pod.Namespace + "/" + pod.UID))
+	h.Write([]byte(session.Folder()))
 	return &s.locks[h.Sum32()%uint32(len(s.locks))]
 }
 
-// repeated answers for a file that is complete: the sidecar may not have heard.
-func (s *Store) repeated(final string, size int64, c Chunk) (Ack, error) {
-	if !c.Complete {
-		return Ack{Size: uint64(size)}, nil
-	}
-	sum, err := s.digest(final)
-	if err != nil {
-		return Ack{}, err
-	}
-	if !bytes.Equal(sum, c.SHA256) {
-		return Ack{Size: uint64(size), Rejected: RejectedExists}, nil
-	}
-	return Ack{Size: uint64(size), Complete: true}, nil
-}
-
-// write appends to the file if the chunk fits, and returns how much is stored.
-func (s *Store) write(pod Pod, part string, c Chunk) (size uint64, rejected string, err error) {
-	created := false
-	info, err := s.root.Stat(part)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		created = true
-	case err != nil:
-		return 0, "", err
-	default:
-		size = uint64(info.Size())
-	}
-	if c.Offset != size {
-		return size, "", nil
-	}
-	if rejected := s.reserve(pod, size, int64(len(c.Data)), created); rejected != "" {
-		return size, rejected, nil
-	}
-	f, err := s.root.OpenFile(part, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		s.release(pod, int64(len(c.Data)), created)
-		return size, "", err
-	}
-	n, err := f.Write(c.Data)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	s.release(pod, int64(len(c.Data)-n), false)
-	return size + uint64(n), "", err
-}
-
-// reserve counts what is about to be written, or says why it may not be.
-func (s *Store) reserve(pod Pod, size uint64, n int64, created bool) string {
+func (s *Store) forget(session store.Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.pods[pod]
-	if u == nil {
-		u = &usage{}
-		s.pods[pod] = u
-	}
-	switch {
-	case size+uint64(n) > uint64(s.limits.File):
-		return RejectedFileSize
-	case u.bytes+n > s.limits.Pod || (created && u.files >= s.limits.Files):
-		return RejectedPodFull
-	case s.total+n > s.limits.Total:
-		return RejectedStoreFull
-	}
-	u.bytes += n
-	s.total += n
-	if created {
-		u.files++
-	}
-	return ""
+	delete(s.states, session)
 }
 
-func (s *Store) release(pod Pod, n int64, file bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total -= n
-	if u := s.pods[pod]; u != nil {
-		u.bytes -= n
-		if file {
-			u.files--
+// again answers for a segment that is in the store already: the sidecar may not have heard, or the one who put it there did not come
+// to its leaf.
+func (s *Store) again(ctx context.Context, state *state, st *Stream, seg *recording.Segment) (string, error) {
+	object := state.session.Segment(seg.Head.Segment)
+	stored, err := s.o.Bucket.Get(ctx, object, maxFile)
+	if err != nil {
+		return "", err
+	}
+	if !same(stored, seg) {
+		return RejectedExists, nil
+	}
+	if seg.Head.Segment > state.logged {
+		if err := s.o.Log.Append(ctx, s.sealed(st.pod, seg, object, stored)); err != nil {
+			return "", fmt.Errorf("recordings: the log: %w", err)
+		}
+		if seg.Head.Segment == state.logged+1 {
+			state.logged = seg.Head.Segment
 		}
 	}
+	st.ended(state, seg)
+	return "", nil
 }
 
-// complete checks the digest and gives the file its name.
-func (s *Store) complete(pod Pod, part, final string, size uint64, want []byte) (Ack, error) {
-	sum, err := s.digest(part)
+// keep puts a segment into the store, its leaf before the log, and its session's entry into the index, in this order: each shows
+// what is missing after it.
+func (s *Store) keep(ctx context.Context, state *state, st *Stream, seg *recording.Segment, next entry) (string, error) {
+	object := state.session.Segment(seg.Head.Segment)
+	data, rejected, err := s.encrypt(ctx, state, seg)
+	if err != nil || rejected != "" {
+		return rejected, err
+	}
+	if state.erased {
+		next.blank()
+	}
+	until, err := s.until(ctx, &seg.Head)
 	if err != nil {
-		return Ack{}, err
+		return "", err
 	}
-	if !bytes.Equal(sum, want) {
-		if err := s.root.Remove(part); err != nil {
-			return Ack{}, err
-		}
-		s.release(pod, int64(size), true)
-		return Ack{Rejected: RejectedDigest}, nil
+	rejected, err = s.usage.reserve(ctx, state.session, state.bytes, int64(len(data)))
+	if err != nil || rejected != "" {
+		return rejected, err
 	}
-	if err := s.root.Rename(part, final); err != nil {
-		return Ack{}, err
-	}
-	for _, dir := range []string{path.Dir(final), path.Dir(path.Dir(final)), "."} { // the names, too, are stored
-		if err := s.sync(dir); err != nil {
-			return Ack{}, err
-		}
-	}
-	return Ack{Size: size, Complete: true}, nil
-}
-
-func (s *Store) sync(dir string) error {
-	d, err := s.root.Open(dir)
+	err = s.o.Bucket.Put(ctx, object, data, store.PutOptions{Once: true, LockUntil: until})
 	if err != nil {
-		return err
+		s.usage.release(state.session, int64(len(data)), 1)
 	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func (s *Store) digest(name string) ([]byte, error) {
-	f, err := s.root.Open(name)
+	if errors.Is(err, store.ErrExists) { // another replica was faster; the state is older than that
+		s.forget(state.session)
+		return s.again(ctx, state, st, seg)
+	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return nil, err
+	if err := s.o.Log.Append(ctx, s.sealed(st.pod, seg, object, data)); err != nil {
+		return "", fmt.Errorf("recordings: the log: %w", err)
 	}
-	return h.Sum(nil), nil
+	if err := s.index(ctx, state.session, &next); err != nil {
+		return "", err
+	}
+	h := &seg.Head
+	state.last, state.logged, state.seq, state.chain, state.end = h.Segment, h.Segment, h.Last, h.Chain, h.End
+	state.entry, state.bytes = next, state.bytes+int64(len(data))
+	st.ended(state, seg)
+	return "", nil
 }

@@ -1,164 +1,320 @@
 package recordings
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"os"
+	"crypto/ed25519"
+	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/proxy/access"
+	"github.com/tidewaiter/tidewaiter/recording"
+	"github.com/tidewaiter/tidewaiter/recording/ledger"
+	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
-var pod = Pod{Namespace: "shop", UID: "6d1c0a52-0000-4000-8000-000000000001"}
-
-func open(t *testing.T, folder string, limits Limits) *Store {
-	t.Helper()
-	s, err := Open(folder, limits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func ship(t *testing.T, s *Store, c Chunk) Ack {
-	t.Helper()
-	ack, err := s.Append(pod, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ack
-}
-
-func sum(data string) []byte {
-	h := sha256.Sum256([]byte(data))
-	return h[:]
-}
-
-func TestAFileIsThereWhenItsDigestIsAsTold(t *testing.T) {
-	folder := t.TempDir()
-	s := open(t, folder, Limits{})
-	if ack := ship(t, s, Chunk{ID: "a.twr", Data: []byte("one ")}); ack != (Ack{Size: 4}) {
-		t.Errorf("first: %+v", ack)
-	}
-	if s.Has(pod, "a.twr") {
-		t.Error("it counts as complete already")
-	}
-	if ack := ship(t, s, Chunk{ID: "a.twr", Offset: 4, Data: []byte("two"), Complete: true, SHA256: sum("one two")}); ack != (Ack{Size: 7, Complete: true}) {
-		t.Errorf("last: %+v", ack)
-	}
-	name, ok := strings.CutPrefix(s.URI(pod, "a.twr"), "file://")
-	got, err := os.ReadFile(name)
-	if !ok || err != nil || string(got) != "one two" {
-		t.Errorf("%q, %v", got, err)
-	}
-	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("others may read it: %v, %v", info.Mode(), err)
-	}
-	// The sidecar did not hear the answer, and says it again.
-	if ack := ship(t, s, Chunk{ID: "a.twr", Offset: 4, Data: []byte("two"), Complete: true, SHA256: sum("one two")}); !ack.Complete {
-		t.Errorf("repeated: %+v", ack)
-	}
-	if ack := ship(t, s, Chunk{ID: "a.twr", Data: []byte("x"), Complete: true, SHA256: sum("x")}); ack.Rejected != RejectedExists {
-		t.Errorf("another file of the name: %+v", ack)
+func TestASessionIsReadBackAsItWasRecorded(t *testing.T) {
+	for kind, where := range map[string]string{"memory": "mem://", "a folder": filepath.Join(t.TempDir(), "store")} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, where)
+			c := newSidecar(t, pod).join(w.start(t))
+			r := c.session("s-1", w.now)
+			c.kept(r.seal(recording.EndNone, access.Event{Kind: access.EventDecided, Statement: 1, Decided: &access.Decided{
+				Text: "select name from customers", Resources: []string{"Read public.customers"}, Tags: []string{"pii"}, Effect: "Deny",
+			}}))
+			c.kept(r.seal(recording.EndNone))
+			last := r.seal(recording.EndComplete)
+			c.kept(last)
+			got, err := w.read(t, r.name(), c.public())
+			if err != nil || !slices.Equal(got, []string{"select name from customers", "select secret1", "select secret2"}) {
+				t.Errorf("%v, %v", got, err)
+			}
+			raw, err := w.bucket.Get(t.Context(), r.name().Segment(2), maxFile)
+			if err != nil || strings.Contains(string(raw), "secret1") {
+				t.Errorf("the content is in clear text: %v", err)
+			}
+			e := w.entry(t, r.name(), r.began)
+			if e.Statements != 3 || e.Denied != 1 || e.User != "ada" || e.Pod != pod.Name || e.DataSource != orders || e.End != "Complete" ||
+				e.Segments != 3 || e.Chain != last.Head.Chain || !slices.Equal(e.Tables, []string{"public.customers"}) || !slices.Equal(e.Tags, []string{"pii"}) {
+				t.Errorf("entry %+v", e)
+			}
+			if got := w.leaves(t, ledger.KindSealed); len(got) != 3 {
+				t.Errorf("%d leaves", len(got))
+			}
+			if done, known := c.stream.Latest(orders); !known || done.Session != "s-1" || done.Chain != last.Head.Chain || done.URI != w.bucket.URI(r.name().Folder()) {
+				t.Errorf("latest: %+v, %t", done, known)
+			}
+		})
 	}
 }
 
-func TestShippingGoesOnWhereItStopped(t *testing.T) {
-	folder := t.TempDir()
-	s := open(t, folder, Limits{})
-	ship(t, s, Chunk{ID: "a", Data: []byte("0123")})
-	s.Close()
-	s = open(t, folder, Limits{}) // the operator was restarted
-	if ack := ship(t, s, Chunk{ID: "a", Offset: 8, Data: []byte("89")}); ack != (Ack{Size: 4}) {
-		t.Errorf("a gap: %+v", ack)
+func TestTheLeafOfASegmentIsThatOfTheObject(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	seg := c.session("s-1", w.now).seal(recording.EndNone)
+	c.kept(seg)
+	leaf := w.leaves(t, ledger.KindSealed)[0]
+	raw, err := w.bucket.Get(t.Context(), leaf.Sealed.Object, maxFile)
+	must(t, err)
+	if leaf.Sealed.Size != int64(len(raw)) || leaf.Sealed.Stored != sumOf(raw) || string(leaf.Sealed.Head.Statement) != string(seg.Signed.Statement) || leaf.Pod.UID != pod.UID {
+		t.Errorf("%+v", leaf)
 	}
-	if ack := ship(t, s, Chunk{ID: "a", Offset: 0, Data: []byte("01")}); ack != (Ack{Size: 4}) {
-		t.Errorf("again: %+v", ack)
+	attested := w.leaves(t, ledger.KindAttested)
+	if len(attested) != 1 {
+		t.Fatalf("%d leaves of attestations", len(attested))
 	}
-	// The last chunk counts as the end only where it fits.
-	if ack := ship(t, s, Chunk{ID: "a", Offset: 2, Data: []byte("2345"), Complete: true, SHA256: sum("012345")}); ack != (Ack{Size: 4}) {
-		t.Errorf("an overlap: %+v", ack)
-	}
-	if ack := ship(t, s, Chunk{ID: "a", Offset: 4, Data: []byte("45"), Complete: true, SHA256: sum("012345")}); !ack.Complete {
-		t.Errorf("the rest: %+v", ack)
-	}
-}
-
-func TestAnAlteredFileIsNotTaken(t *testing.T) {
-	s := open(t, t.TempDir(), Limits{Pod: 8})
-	if ack := ship(t, s, Chunk{ID: "a", Data: []byte("altered!"), Complete: true, SHA256: sum("original")}); ack.Rejected != RejectedDigest || ack.Complete {
-		t.Errorf("%+v", ack)
-	}
-	if s.Has(pod, "a") {
-		t.Error("it is there")
-	}
-	// Its room is free again.
-	if ack := ship(t, s, Chunk{ID: "a", Data: []byte("original"), Complete: true, SHA256: sum("original")}); !ack.Complete {
-		t.Errorf("%+v", ack)
+	att, err := recording.OpenAttestation(w.key.Public().(ed25519.PublicKey), attested[0].Attestation)
+	if err != nil || att.UID != pod.UID || att.Node != pod.Node || !att.Key.Equal(c.public()) {
+		t.Errorf("%+v, %v", att, err)
 	}
 }
 
-func TestNoNameLeadsOutOfTheFolder(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "recordings")
-	s := open(t, folder, Limits{})
-	for _, id := range []string{"", ".", "..", "../x", "a/b", "/etc/x", ".partial", ".hidden", "A", "a\x00", `a\b`, "é", strings.Repeat("a", 129)} {
-		if ack := ship(t, s, Chunk{ID: id, Data: []byte("x")}); ack.Rejected != RejectedName {
-			t.Errorf("%q: %+v", id, ack)
+func TestAnotherProcessGoesOnWhereOneStopped(t *testing.T) {
+	w := newWorld(t, "mem://")
+	first := w.start(t)
+	c := newSidecar(t, pod).join(first)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	c.kept(r.seal(recording.EndNone))
+	c.join(w.start(t)) // the operator was restarted, or this is another replica
+	c.kept(r.seal(recording.EndNone))
+	c.join(first) // which knows two, while there are three
+	last := r.seal(recording.EndComplete)
+	c.kept(last)
+	c.kept(last) // the sidecar did not hear
+	if got, err := w.read(t, r.name(), c.public()); err != nil || len(got) != 3 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if e := w.entry(t, r.name(), r.began); e.Segments != 4 || e.Statements != 3 {
+		t.Errorf("entry %+v", e)
+	}
+	if got := w.leaves(t, ledger.KindSealed); len(got) != 4 {
+		t.Errorf("%d leaves", len(got))
+	}
+	// Yet another finds the session that has ended.
+	c.join(w.start(t))
+	must(t, c.stream.Look(t.Context(), orders, "s-1"))
+	if done, known := c.stream.Latest(orders); !known || done.Chain != last.Head.Chain {
+		t.Errorf("%+v, %t", done, known)
+	}
+}
+
+func TestWhatAKilledSidecarLeftIsTakenFromItsSuccessor(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	old := newSidecar(t, pod).join(s)
+	r := old.session("s-1", w.now)
+	old.kept(r.seal(recording.EndNone))
+	sealed := r.seal(recording.EndNone) // by the key of the process that is gone
+	next := newSidecar(t, pod).join(s)
+	next.kept(sealed)
+	r.c, r.head = next, func(h *recording.Head) { h.Recovered = true }
+	next.kept(r.seal(recording.EndCutOff))
+	if got, err := w.read(t, r.name(), old.public(), next.public()); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if ack, err := next.ship(r.seal(recording.EndNone)); err != nil || ack.Rejected != RejectedEnded {
+		t.Errorf("after its end: %+v, %v", ack, err)
+	}
+}
+
+func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	base := c.session("base", w.now)
+	c.kept(base.seal(recording.EndNone))
+	stranger := newSidecar(t, Pod{Namespace: "shop", Name: "other", UID: "other", ServiceAccount: "report"}).join(s)
+	unknown := newSidecar(t, pod)
+	forged, err := recording.Attest(unknown.key, &recording.Attestation{Namespace: pod.Namespace, UID: pod.UID, Key: unknown.public()})
+	must(t, err)
+	fresh := func(c *sidecar, id string, change func(*recording.Head)) *recording.Segment {
+		r := c.session(id, w.now)
+		r.head = change
+		return r.seal(recording.EndNone)
+	}
+	altered := fresh(c, "altered", nil)
+	altered.Signed.Signature[0] ^= 1
+	body := fresh(c, "body", nil)
+	body.Body[len(body.Body)-1] ^= 1
+	skipped := c.session("base", w.now)
+	*skipped = *base
+	skipped.seal(recording.EndNone)
+	anew := c.session("base", w.now.Add(time.Second))
+	anew.n = 1
+	encrypted := fresh(c, "encrypted", nil)
+	encrypted.Kind = recording.BodyEncrypted
+	for name, c2 := range map[string]struct {
+		seg  *recording.Segment
+		want string
+		send func(*recording.Segment) (Ack, error)
+	}{
+		"a changed signature":           {seg: altered, want: RejectedSignature},
+		"a changed body":                {seg: body, want: RejectedSegment},
+		"an unknown key":                {seg: fresh(unknown, "unknown", nil), want: RejectedKey},
+		"a forged attestation":          {seg: fresh(unknown, "forged", func(h *recording.Head) { h.Attestation = &forged }), want: RejectedAttestation},
+		"another pod's key":             {seg: fresh(stranger, "stranger", nil), want: RejectedAttestation},
+		"another's attestation":         {seg: fresh(c, "theirs", func(h *recording.Head) { h.Attestation = stranger.stream.Attestation() }), want: RejectedAttestation},
+		"another data source":           {seg: fresh(c, "elsewhere", func(h *recording.Head) { h.DataSource = "data/other" }), want: RejectedHead},
+		"a time to come":                {seg: c.session("future", w.now.Add(72*time.Hour)).seal(recording.EndNone), want: RejectedHead},
+		"an end that is not known":      {seg: fresh(c, "end", func(h *recording.Head) { h.End = "Maybe" }), want: RejectedHead},
+		"a segment that is left out":    {seg: skipped.seal(recording.EndNone), want: RejectedOrder},
+		"a chain that begins elsewhere": {seg: anew.seal(recording.EndNone), want: RejectedChain},
+		"one that is encrypted already": {seg: encrypted, want: RejectedSegment},
+		"another of the same number":    {seg: fresh(c, "base", nil), want: RejectedExists},
+		"under another session's name": {seg: fresh(c, "mine", nil), want: RejectedHead, send: func(s *recording.Segment) (Ack, error) {
+			return c.send("yours", 1, s.Append(nil))
+		}},
+		"with something behind": {seg: fresh(c, "behind", nil), want: RejectedSegment, send: func(s *recording.Segment) (Ack, error) {
+			return c.send("behind", 1, append(s.Append(nil), 'x'))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			send := c2.send
+			if send == nil {
+				send = c.ship
+			}
+			if ack, err := send(c2.seg); err != nil || ack.Rejected != c2.want || ack.Complete {
+				t.Errorf("%+v, %v", ack, err)
+			}
+		})
+	}
+	if got := w.leaves(t, ledger.KindSealed); len(got) != 1 {
+		t.Errorf("%d leaves", len(got))
+	}
+	c.kept(base.seal(recording.EndNone)) // nobody is stuck
+}
+
+func TestOnlyWhoHoldsAKeyHasItAttested(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	c, thief := newSidecar(t, pod), newSidecar(t, pod)
+	for name, proof := range map[string][]byte{
+		"none": nil, "of another key": recording.Prove(thief.key, instance), "for another start": recording.Prove(c.key, "before"),
+	} {
+		if _, err := s.Join(pod, c.public(), instance, proof); !errors.Is(err, ErrProof) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, p := range []Pod{{"..", "x"}, {"shop", ".."}, {"shop", ""}, {"a/b", "x"}, {"shop", ".partial"}} {
-		ack, err := s.Append(p, Chunk{ID: "a", Data: []byte("x")})
-		if err != nil || ack.Rejected != RejectedName {
-			t.Errorf("%+v: %+v, %v", p, ack, err)
-		}
-	}
-	// A link that somebody put there is not followed out of it.
-	outside := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(folder, "shop"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(outside, filepath.Join(folder, "shop", "linked")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Append(Pod{"shop", "linked"}, Chunk{ID: "a", Data: []byte("x")}); err == nil {
-		t.Error("a link was followed")
-	}
-	if left, _ := os.ReadDir(outside); len(left) > 0 {
-		t.Errorf("written outside: %v", left)
+	st, err := s.Join(pod, nil, instance, nil)
+	must(t, err)
+	c.stream = st
+	if ack, err := c.ship(c.session("s-1", w.now).seal(recording.EndNone)); err != nil || ack.Rejected != RejectedKey {
+		t.Errorf("without a key: %+v, %v", ack, err)
 	}
 }
 
-func TestNobodyFillsTheDisk(t *testing.T) {
-	folder := t.TempDir()
-	limits := Limits{File: 10, Pod: 15, Total: 20, Files: 3}
-	s := open(t, folder, limits)
-	ten := bytes.Repeat([]byte("x"), 10)
-	if ack := ship(t, s, Chunk{ID: "big", Data: append(ten, 'x')}); ack.Rejected != RejectedFileSize {
-		t.Errorf("a large file: %+v", ack)
+func TestNothingIsAcknowledgedBeforeItsLeafIsWritten(t *testing.T) {
+	w := newWorld(t, "mem://")
+	log := &flaky{Log: w.log}
+	w.log = log
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	r := c.session("s-1", w.now)
+	seg := r.seal(recording.EndNone)
+	log.fail(1) // the attestation's
+	if ack, err := c.ship(seg); err == nil || ack.Complete {
+		t.Fatalf("a key that the log does not know: %+v, %v", ack, err)
 	}
-	ship(t, s, Chunk{ID: "a", Data: ten})
-	if ack := ship(t, s, Chunk{ID: "a", Offset: 10, Data: []byte("x")}); ack.Rejected != RejectedFileSize || ack.Size != 10 {
-		t.Errorf("a file that grows: %+v", ack)
+	if got := w.leaves(t, ledger.KindAttested); len(got) != 0 {
+		t.Fatalf("%d leaves", len(got))
 	}
-	if ack := ship(t, s, Chunk{ID: "b", Data: ten}); ack.Rejected != RejectedPodFull {
-		t.Errorf("a pod with much: %+v", ack)
+	must(t, c.stream.Flush(t.Context()))
+	log.fail(1) // the segment's
+	if ack, err := c.ship(seg); err == nil || ack.Complete {
+		t.Fatalf("no leaf: %+v, %v", ack, err)
 	}
-	s.Close()
-	s = open(t, folder, limits) // what is there counts after a restart, too
-	other := Pod{"shop", "other"}
-	if ack, err := s.Append(other, Chunk{ID: "a", Data: ten}); err != nil || ack.Size != 10 {
-		t.Errorf("another pod: %+v, %v", ack, err)
+	if _, err := w.bucket.Get(t.Context(), r.name().Segment(1), maxFile); err != nil {
+		t.Fatalf("it is in the store by now: %v", err)
 	}
-	if ack, _ := s.Append(Pod{"shop", "third"}, Chunk{ID: "a", Data: []byte("x")}); ack.Rejected != RejectedStoreFull {
-		t.Errorf("a full store: %+v", ack)
+	c.kept(seg)
+	if got := w.leaves(t, ledger.KindSealed); len(got) != 1 {
+		t.Errorf("%d leaves", len(got))
 	}
-	ship(t, s, Chunk{ID: "c"})
-	ship(t, s, Chunk{ID: "d"})
-	if ack := ship(t, s, Chunk{ID: "e"}); ack.Rejected != RejectedPodFull {
-		t.Errorf("many empty files: %+v", ack)
+	if e := w.entry(t, r.name(), r.began); e.Segments != 1 {
+		t.Errorf("entry %+v", e)
 	}
-	if ack := ship(t, s, Chunk{ID: "f", Data: make([]byte, MaxChunk+1)}); ack.Rejected != RejectedChunk {
-		t.Errorf("a large chunk: %+v", ack)
+	c.kept(r.seal(recording.EndNone))
+}
+
+func TestAnEntryThatWasLostIsMadeAgain(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	r := c.session("s-1", w.now)
+	for range 3 {
+		c.kept(r.seal(recording.EndNone))
+	}
+	want := w.entry(t, r.name(), r.began)
+	must(t, w.bucket.Delete(t.Context(), r.name().Entry(r.began)))
+	c.join(w.start(t))
+	c.kept(r.seal(recording.EndNone))
+	got := w.entry(t, r.name(), r.began)
+	if got.Segments != 4 || got.Statements != want.Statements+1 || got.User != want.User || !slices.Equal(got.Tables, want.Tables) {
+		t.Errorf("%+v, before %+v", got, want)
+	}
+}
+
+func TestNobodyFillsTheStore(t *testing.T) {
+	w := newWorld(t, "mem://")
+	big := access.Event{Kind: access.EventDecided, Decided: &access.Decided{Effect: "Allow", Text: random(40 << 10)}}
+	full := func(limits Limits, p Pod, n int) string {
+		w.limits = limits
+		c := newSidecar(t, p).join(w.start(t))
+		r := c.session("s-"+p.UID, w.now)
+		for range n {
+			ack, err := c.ship(r.seal(recording.EndNone, big))
+			must(t, err)
+			if ack.Rejected != "" {
+				return ack.Rejected
+			}
+		}
+		return ""
+	}
+	of := func(uid string) Pod { return Pod{Namespace: "shop", Name: uid, UID: uid} }
+	for name, c := range map[string]struct {
+		limits Limits
+		n      int
+		want   string
+	}{
+		"a session that goes on and on": {Limits{File: 100 << 10}, 4, RejectedSession},
+		"a pod with much":               {Limits{Pod: 100 << 10}, 4, RejectedPodFull},
+		"a pod with many":               {Limits{Files: 2}, 3, RejectedPodFull},
+		"within the limits":             {Limits{}, 4, ""},
+	} {
+		if got := full(c.limits, of(strings.ReplaceAll(name, " ", "-")), c.n); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	used := int64(0)
+	for o, err := range w.bucket.List(t.Context(), store.Recordings) {
+		must(t, err)
+		used += o.Size
+	}
+	if got := full(Limits{Total: used + 1000}, of("late"), 1); got != RejectedStoreFull {
+		t.Errorf("what was there before does not count: %q", got)
+	}
+	if got := full(Limits{Total: -1}, of("unbounded"), 1); got != "" {
+		t.Errorf("without a limit: %q", got)
+	}
+}
+
+func TestNoNameLeadsOutOfAPodsFolder(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	for _, id := range []string{"", ".", "..", "../x", "a/b", "/etc/x", ".hidden", "A", "a\x00", `a\b`, "é", strings.Repeat("a", 129), "a..b"} {
+		if ack, err := c.send(id, 1, []byte("x")); err != nil || ack.Rejected != RejectedName {
+			t.Errorf("%q: %+v, %v", id, ack, err)
+		}
+	}
+	if ack, err := c.send("a", 0, []byte("x")); err != nil || ack.Rejected != RejectedName {
+		t.Errorf("number 0: %+v, %v", ack, err)
+	}
+	if ack, err := c.stream.Append(t.Context(), Chunk{ID: "a", Segment: 1, Data: make([]byte, MaxChunk+1)}); err != nil || ack.Rejected != RejectedChunk {
+		t.Errorf("a large chunk: %+v, %v", ack, err)
+	}
+	if ack, err := c.stream.Append(t.Context(), Chunk{ID: "a", Segment: 1, Data: []byte("x"), Complete: true, SHA256: []byte("y")}); err != nil || ack.Rejected != RejectedDigest {
+		t.Errorf("another digest: %+v, %v", ack, err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package trust keeps what others verify the operator by: the ConfigMap tidewaiter-ca in every namespace that opted in to
-// injection, which sidecars mount, and the caBundle of the admission webhook, which the API server dials by.
+// injection, which sidecars mount, and in the operator's own, where auditors find it; and the caBundle of the admission webhook, which the API server dials by.
 //
 // It is given the authority's certificates and must not know keys. What it wrote stays when a namespace opts out, or when
 // Tidewaiter is removed: pods that are there still mount it, and a ConfigMap blocks nobody.
@@ -47,22 +47,24 @@ type Bundle func() ([]byte, error)
 type Reconciler struct {
 	cached client.Reader
 	writer client.Client
+	own    string
 	bundle Bundle
 }
 
-// New returns the reconciler. It reads by cached and writes by writer.
-func New(cached client.Reader, writer client.Client, bundle Bundle) *Reconciler {
-	return &Reconciler{cached: cached, writer: writer, bundle: bundle}
+// New returns the reconciler of an operator in the namespace own. It reads by cached and writes by writer.
+func New(cached client.Reader, writer client.Client, own string, bundle Bundle) *Reconciler {
+	return &Reconciler{cached: cached, writer: writer, own: own, bundle: bundle}
 }
 
 // webhook marks a request for the webhook configuration; "/" is in no namespace's name.
 const webhook = "/webhook"
 
-// SetUp runs the reconciler in a manager, on the leader. An event in rotated says that the bundle has changed.
-func SetUp(mgr manager.Manager, bundle Bundle, rotated <-chan event.GenericEvent) error {
-	r := New(mgr.GetClient(), mgr.GetClient(), bundle)
+// SetUp runs the reconciler in a manager, on the leader. The namespace own is the operator's. An event in rotated says that the bundle
+// has changed.
+func SetUp(mgr manager.Manager, own string, bundle Bundle, rotated <-chan event.GenericEvent) error {
+	r := New(mgr.GetClient(), mgr.GetClient(), own, bundle)
 	err := ctrlbuilder.ControllerManagedBy(mgr).Named("trust").
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(ofNamespace)).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace)).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(ofConfigMap)).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(ofWebhook)).
 		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(r.all))).
@@ -86,7 +88,7 @@ func (r *Reconciler) keepConfigMap(ctx context.Context, name string) error {
 	if err := r.cached.Get(ctx, client.ObjectKey{Name: name}, &namespace); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if namespace.Labels[InjectionLabel] != InjectionEnabled || !namespace.DeletionTimestamp.IsZero() {
+	if !r.has(&namespace) || !namespace.DeletionTimestamp.IsZero() {
 		return nil
 	}
 	bundle, err := r.bundle()
@@ -148,7 +150,7 @@ func (r *Reconciler) keepWebhook(ctx context.Context, name string) error {
 
 // all asks for everything, since the bundle is another one.
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	requests := []reconcile.Request{request(webhook, WebhookName)}
+	requests := []reconcile.Request{request(webhook, WebhookName), request("", r.own)}
 	var namespaces corev1.NamespaceList
 	if err := r.cached.List(ctx, &namespaces, client.MatchingLabels{InjectionLabel: InjectionEnabled}); err != nil {
 		return requests // the cache has stopped, and with it the operator
@@ -159,8 +161,13 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 	return requests
 }
 
-func ofNamespace(_ context.Context, obj client.Object) []reconcile.Request {
-	if obj.GetLabels()[InjectionLabel] != InjectionEnabled {
+// has reports whether a namespace is one of those that have the ConfigMap.
+func (r *Reconciler) has(namespace client.Object) bool {
+	return namespace.GetName() == r.own || namespace.GetLabels()[InjectionLabel] == InjectionEnabled
+}
+
+func (r *Reconciler) ofNamespace(_ context.Context, obj client.Object) []reconcile.Request {
+	if !r.has(obj) {
 		return nil
 	}
 	return []reconcile.Request{request("", obj.GetName())}

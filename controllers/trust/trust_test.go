@@ -26,6 +26,9 @@ func TestMain(m *testing.M) { kubetest.Main(m) }
 
 const patience = time.Minute
 
+// own is the operator's namespace.
+const own = "operator-of-trust"
+
 // bench runs the reconciler on a real API server, with an authority that the test rotates.
 type bench struct {
 	t       *testing.T
@@ -49,7 +52,7 @@ func newBench(t *testing.T) *bench {
 		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &several},
 	})
 	must(t, err)
-	must(t, SetUp(mgr, func() ([]byte, error) { return b.current.Load().TrustBundle(), nil }, b.rotated))
+	must(t, SetUp(mgr, own, func() ([]byte, error) { return b.current.Load().TrustBundle(), nil }, b.rotated))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
@@ -115,6 +118,10 @@ func TestCertificatesFollowTheAuthorityAndTheNamespaces(t *testing.T) {
 	first, later := b.server.NewNamespace(t, opted), b.server.NewNamespace(t, nil)
 	b.everywhere(first)
 
+	// The operator's own has one without opting in, by which auditors verify the operator.
+	b.server.Apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+own+"}}")
+	b.everywhere(own)
+
 	// A namespace that opts in gets its copy; until then it has none.
 	err := b.client.Get(t.Context(), client.ObjectKey{Namespace: later, Name: ConfigMapName}, &corev1.ConfigMap{})
 	if client.IgnoreNotFound(err) != nil || err == nil {
@@ -135,7 +142,7 @@ func TestCertificatesFollowTheAuthorityAndTheNamespaces(t *testing.T) {
 	}
 	b.current.Store(next)
 	b.rotated <- event.GenericEvent{Object: &corev1.ConfigMap{}}
-	b.everywhere(first, later)
+	b.everywhere(own, first, later)
 
 	// Whoever installs again by the manifests, which have no caBundle, takes nothing away.
 	b.server.Kubectl(t, "apply", "--server-side", "-f", "../../config/webhook/injector.yaml")

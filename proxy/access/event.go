@@ -117,10 +117,19 @@ const (
 	AnswerPending   AnswerOutcome = "Pending"   // people are asked, and the client comes again
 )
 
-// Rows is a batch of rows as the client saw them.
+// Rows is a batch of rows as the client saw them, or a digest of them.
 type Rows struct {
-	Columns []Column  `json:"columns,omitempty"` // in a result's first batch
-	Values  [][]Value `json:"values"`
+	Columns []Column    `json:"columns,omitempty"` // in a result's first batch
+	Values  [][]Value   `json:"values"`
+	Digest  *RowsDigest `json:"digest,omitempty"` // in place of Values
+}
+
+// RowsDigest stands for a batch of rows. docs/recording-format.md says of which bytes.
+type RowsDigest struct {
+	Count int64 `json:"count"` // rows of the batch; of COPY data, messages
+	Bytes int64 `json:"bytes"` // of the batch
+	// SHA256, in hex, of the result from its first row to the end of this batch.
+	SHA256 string `json:"sha256"`
 }
 
 // Column describes a result's column.

@@ -32,11 +32,15 @@ type Operation struct {
 	Phase      Phase       `json:"phase"`
 	Statements []Statement `json:"statements"`
 
-	// Text is the statement as the client sent it, bounded by the protocol.
-	// It is recorded; policy decides on Statements, never on text.
+	// Text is what a recording may keep of the statement as the client sent it: the protocol leaves out constants that
+	// meet tagged data, and all of them where it does not know. Policy decides on Statements, never on text.
 	Text string `json:"-"`
-	// Parameters are the bound values, for the recording alone.
+	// TextSize is the statement's length in bytes where Text is not all that may be kept of it, otherwise 0.
+	TextSize int64 `json:"-"`
+	// Parameters are the bound values as a recording may keep them.
 	Parameters []Value `json:"-"`
+	// Hides says that constants or parameters were left out. What a server says of such an operation may repeat them.
+	Hides bool `json:"-"`
 	// Absent is what the server would say of a name in the operation that is not
 	// there, and Without the operation's statements without such names. Where policy
 	// denies the operation but allows Without, the refusal says Absent instead of the

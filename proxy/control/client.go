@@ -39,6 +39,10 @@ type Options struct {
 	Fleet       Fleet
 	// Approvals asks people over the stream; nil: nobody is asked.
 	Approvals Approvals
+	// Recordings signs what is recorded; nil: nothing is said of a key.
+	Recordings Recordings
+	// BeatEvery is how often a heartbeat is sent, which the heartbeats say. Default 1 minute.
+	BeatEvery time.Duration
 	// Backoff is how long the client waits after the first stream that failed, and MaxBackoff after many; each with
 	// jitter. Defaults 200 ms and 10 s.
 	Backoff, MaxBackoff time.Duration
@@ -54,6 +58,7 @@ type Options struct {
 func (o *Options) complete() {
 	defaults := map[*time.Duration]time.Duration{
 		&o.Backoff: 200 * time.Millisecond, &o.MaxBackoff: 10 * time.Second, &o.ReportEvery: time.Minute, &o.ReportSoon: time.Second,
+		&o.BeatEvery: time.Minute,
 	}
 	for field, value := range defaults {
 		if *field <= 0 {
@@ -80,6 +85,8 @@ type Client struct {
 	uplink   uplink
 	tags     tagKeeper
 	budgets  budgets
+	stopping chan struct{} // closed when the last heartbeat is to be sent
+	finish   sync.Once
 
 	fleet  sync.Mutex // one call of Fleet at a time
 	leased bool       // what Fleet was told; under fleet
@@ -95,7 +102,7 @@ func New(o Options) *Client {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
 	return &Client{
-		opt: o, instance: hex.EncodeToString(b[:]), changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
+		opt: o, instance: hex.EncodeToString(b[:]), changed: make(chan struct{}, 1), renewed: make(chan struct{}, 1), stopping: make(chan struct{}),
 		uplink: uplink{patience: answerPatience},
 	}
 }
@@ -144,7 +151,7 @@ func (c *Client) Run(ctx context.Context) {
 		if took {
 			wait, said = c.opt.Backoff, ""
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || c.finished() {
 			return
 		}
 		if text := describe(err); text != said { // not the same line for every try

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/test/operatortest"
 )
 
@@ -125,6 +126,26 @@ func told() *sidecarv1alpha1.DataSource {
 		Target: &sidecarv1alpha1.DataSource_Postgres{Postgres: &sidecarv1alpha1.Postgres{
 			Host: "db", Port: 5432, Database: "orders", Tls: &sidecarv1alpha1.TLS{Mode: sidecarv1alpha1.TLSMode_TLS_MODE_VERIFY_FULL},
 		}},
+	}
+}
+
+func TestWhatIsToldOfRecordingsIsInTheConfiguration(t *testing.T) {
+	for _, c := range []struct {
+		told                 *sidecarv1alpha1.Recording
+		rows, digests, serve bool
+		durability           record.Durability
+	}{
+		{told: nil},
+		{told: &sidecarv1alpha1.Recording{Rows: true}, rows: true},
+		{told: &sidecarv1alpha1.Recording{Digests: true, Serve: true}, digests: true, serve: true},
+		{told: &sidecarv1alpha1.Recording{Rows: true, Digests: true, Asynchronous: true}, digests: true, durability: record.Async}, // the less of the two
+	} {
+		ds := told()
+		ds.Recording = c.told
+		p, refusal := PartOf(ds, nil)
+		if got := p.Config; refusal != nil || got.Settings.RecordRows != c.rows || got.Settings.DigestRows != c.digests || got.ServeUnrecorded != c.serve || got.Durability != c.durability {
+			t.Errorf("%v: %v, %+v", c.told, refusal, got.Settings)
+		}
 	}
 }
 

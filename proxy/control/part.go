@@ -80,6 +80,9 @@ func PartOf(ds *sidecarv1alpha1.DataSource, key ed25519.PublicKey) (Part, *Refus
 	if ds.GetRecording().GetAsynchronous() {
 		out.Config.Durability = record.Async
 	}
+	if ds.GetRecording().GetServe() {
+		out.Config.Loss = record.Serve
+	}
 	return out, nil
 }
 
@@ -100,7 +103,8 @@ func certificateOf(l *sidecarv1alpha1.Listen) (*tls.Certificate, *Refusal) {
 func settingsOf(ds *sidecarv1alpha1.DataSource) protocol.Settings {
 	out := protocol.Settings{
 		Protocol: "postgres", DataSource: ds.GetName(), Database: ds.GetPostgres().GetDatabase(),
-		Trusted: ds.GetTrustedFunctions(), RecordRows: ds.GetRecording().GetRows(), MaskKey: ds.GetMaskKey(),
+		Trusted: ds.GetTrustedFunctions(), MaskKey: ds.GetMaskKey(),
+		RecordRows: ds.GetRecording().GetRows() && !ds.GetRecording().GetDigests(), DigestRows: ds.GetRecording().GetDigests(),
 	}
 	for _, c := range ds.GetClassifications() {
 		out.Classifications = append(out.Classifications, protocol.Classification{Columns: c.GetColumns(), Tags: c.GetTags()})

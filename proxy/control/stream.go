@@ -58,10 +58,14 @@ func (c *Client) stream(ctx context.Context) (took bool, err error) {
 			var taken bool
 			if taken, err = c.receive(ctx, s, msg, out); taken && !took {
 				took = true
+				if err := c.unattested(); err != nil {
+					return took, err
+				}
 				c.uplink.attach(ctx, out)
 				c.tags.attach(ctx, out)
 				c.budgets.attach(ctx, out)
 				helpers.Go(func() { c.report(ctx, out) })
+				helpers.Go(func() { c.beat(ctx, out) })
 				helpers.Go(func() { c.opt.Approvals.Talk(ctx, out) })
 			}
 		}
@@ -84,6 +88,11 @@ func send(ctx context.Context, s *stream, out outgoing) error {
 		case <-ctx.Done():
 			return nil
 		case msg := <-out:
+			if msg == nil {
+				err := s.CloseSend()
+				<-ctx.Done() // until the operator has read it all, and ends the stream
+				return err
+			}
 			if err := s.Send(msg); err != nil && !errors.Is(err, io.EOF) { // with io.EOF, Recv says why
 				return err
 			}
@@ -92,9 +101,11 @@ func send(ctx context.Context, s *stream, out outgoing) error {
 }
 
 func (c *Client) hello() *sidecarv1alpha1.ConnectRequest {
-	return &sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Hello{Hello: &sidecarv1alpha1.Hello{
-		Version: c.opt.Version, DataSources: c.opt.DataSources, Instance: c.instance, Revision: c.Revision(),
-	}}}
+	h := &sidecarv1alpha1.Hello{Version: c.opt.Version, DataSources: c.opt.DataSources, Instance: c.instance, Revision: c.Revision()}
+	if c.opt.Recordings != nil {
+		h.RecordingKey, h.RecordingProof = c.opt.Recordings.Key(c.instance)
+	}
+	return &sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Hello{Hello: h}}
 }
 
 // receive does what a message of the operator says. An error ends the stream.
@@ -115,6 +126,8 @@ func (c *Client) receive(ctx context.Context, s *stream, msg *sidecarv1alpha1.Co
 		c.revoke(m.Revocation)
 	case *sidecarv1alpha1.ConnectResponse_Recording:
 		c.uplink.answer(m.Recording)
+	case *sidecarv1alpha1.ConnectResponse_Attestation:
+		return false, c.attested(m.Attestation)
 	case *sidecarv1alpha1.ConnectResponse_Tags:
 		c.tags.answer(m.Tags)
 	case *sidecarv1alpha1.ConnectResponse_Pending:

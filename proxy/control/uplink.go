@@ -26,8 +26,14 @@ type uplink struct {
 	mu      sync.Mutex
 	stream  context.Context // ends with the stream; nil: there was none yet
 	out     outgoing
-	awaited string // id of the recording that is being sent
+	awaited awaited // what is being sent
 	answers chan *sidecarv1alpha1.RecordingAck
+}
+
+// awaited is a segment of a recording; the zero value is none.
+type awaited struct {
+	id      string
+	segment uint64
 }
 
 func (u *uplink) attach(stream context.Context, out outgoing) {
@@ -40,12 +46,12 @@ func (u *uplink) attach(stream context.Context, out outgoing) {
 func (u *uplink) answer(ack *sidecarv1alpha1.RecordingAck) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if ack.GetId() != u.awaited {
+	if (awaited{ack.GetId(), ack.GetSegment()}) != u.awaited {
 		return
 	}
 	select {
 	case u.answers <- ack:
-		u.awaited = ""
+		u.awaited = awaited{}
 	default: // two for one chunk
 	}
 }
@@ -62,7 +68,7 @@ func (c *Client) SendRecording(ctx context.Context, chunk *sidecarv1alpha1.Recor
 		u.mu.Unlock()
 		return nil, ErrNoStream
 	}
-	u.awaited = chunk.GetId()
+	u.awaited = awaited{chunk.GetId(), chunk.GetSegment()}
 	select {
 	case <-answers: // of a chunk that was given up
 	default:

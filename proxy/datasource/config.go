@@ -27,6 +27,8 @@ type Config struct {
 	Certificate *tls.Certificate
 	// Durability of its recordings.
 	Durability record.Durability
+	// Loss says what happens to statements that cannot be recorded.
+	Loss record.Loss
 }
 
 // Name of the data source, "namespace/name".
@@ -74,5 +76,5 @@ func (c *Config) settled() any {
 	s.Classifications, s.Acquired, s.Trusted, s.MaskKey, s.ClientTLS, s.Keep = nil, nil, nil, nil, nil, nil
 	t := c.Target
 	t.CA, t.ClientCertificate, t.ClientKey = bytes.Clone(t.CA), bytes.Clone(t.ClientCertificate), bytes.Clone(t.ClientKey)
-	return []any{s, t, c.Durability, c.Certificate != nil}
+	return []any{s, t, c.Durability, c.Loss, c.Certificate != nil}
 }

@@ -27,8 +27,8 @@ func TestTheServerOfBeforeIsNotShownTheCredentialOfTheNext(t *testing.T) {
 	}
 	s, err := New(c, Parts{
 		Gate: NewGate(policy.Options{}), Identifier: nobody{}, Observer: NewTally(server.NewMetrics(), nil),
-		Recorder: func(d record.Durability) (session.Recorder, error) {
-			return record.New(record.Options{Dir: t.TempDir(), Durability: d})
+		Recorder: func(c *Config) (session.Recorder, error) {
+			return record.New(record.Options{Dir: t.TempDir(), Durability: c.Durability})
 		},
 	})
 	if err != nil {

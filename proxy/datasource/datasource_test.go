@@ -64,8 +64,8 @@ func serve(t *testing.T, c datasource.Config) *serving {
 	var err error
 	s.Source, err = datasource.New(c, datasource.Parts{
 		Gate: gate, Identifier: identity.Fixed{Identity: access.Identity{Namespace: "data", ServiceAccount: "agent"}}, Observer: s.tally,
-		Recorder: func(d record.Durability) (session.Recorder, error) {
-			return record.New(record.Options{Dir: dir, Durability: d})
+		Recorder: func(c *datasource.Config) (session.Recorder, error) {
+			return record.New(record.Options{Dir: dir, Durability: c.Durability})
 		},
 	})
 	if err != nil {

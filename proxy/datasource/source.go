@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/proxy/protocol"
-	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 	"github.com/tidewaiter/tidewaiter/proxy/upstream"
 )
@@ -22,8 +21,9 @@ type Parts struct {
 	Identifier session.Identifier
 	Observer   session.Observer
 	Approver   session.Approver // nil: what needs approval is refused
-	// Recorder returns where sessions are recorded, with a durability.
-	Recorder func(record.Durability) (session.Recorder, error)
+	// Recorder returns where sessions are recorded, as a configuration has it: see Config.Durability and
+	// Config.Loss.
+	Recorder func(c *Config) (session.Recorder, error)
 	// Keep is protocol.Settings.Keep.
 	Keep func(ctx context.Context, acquired []protocol.Acquired) error
 	// Lender lends parts of hourly budgets that are shared; nil: they are counted here alone.
@@ -67,7 +67,7 @@ func (s *Source) build(c Config) (generation, error) {
 	if err != nil {
 		return generation{}, fmt.Errorf("DataSource %s: %w", c.Name(), err)
 	}
-	recorder, err := s.parts.Recorder(c.Durability)
+	recorder, err := s.parts.Recorder(&c)
 	if err != nil {
 		return generation{}, err
 	}

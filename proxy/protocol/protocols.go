@@ -25,6 +25,7 @@ type Settings struct {
 	Acquired        []Acquired // see [Settings.Keep]
 	Trusted         []string   // functions that the owner vouches for
 	RecordRows      bool       // results go into the recording, as the client saw them
+	DigestRows      bool       // digests of results do, whatever RecordRows says
 	MaskKey         []byte     // key of the Hash strategy, 32 bytes
 	// Keep makes tags that columns are about to acquire outlive this process and bind every other; nil: they are known
 	// to this process alone. Nothing is written to the columns unless it returns nil.
@@ -81,7 +82,7 @@ func newPostgres(s Settings) Protocol {
 		Keep: keep, Acquired: convert[catalog.Acquired](s.Acquired),
 		DataSource: s.DataSource, Database: s.Database, ClientTLS: s.ClientTLS, Trusted: s.Trusted,
 		Classifications: forCatalog(s.Classifications),
-		Core:            core.Settings{RecordRows: s.RecordRows, MaskKey: s.MaskKey},
+		Core:            core.Settings{RecordRows: s.RecordRows, DigestRows: s.DigestRows, MaskKey: s.MaskKey},
 	})}
 }
 

@@ -31,6 +31,7 @@ type file struct {
 	mu       sync.Mutex
 	moved    sync.Cond // written, durable or err has changed
 	enc      recording.Encoder
+	last     int64  // time of the last record, in nanoseconds of Unix time
 	pending  []byte // encoded, not taken by run
 	writing  int    // bytes that run has taken and not written
 	awaited  uint64 // the last record that somebody wants durable
@@ -53,7 +54,7 @@ func (f *file) begin(o access.Opened) error {
 	var buf []byte
 	var err error
 	f.enc, buf = recording.Begin(nil)
-	if buf, err = f.enc.Event(buf, &access.Event{Kind: access.EventOpened, Time: f.r.options.Now(), Opened: &o}); err != nil {
+	if buf, err = f.enc.Event(buf, &access.Event{Kind: access.EventOpened, Time: f.inOrder(f.r.options.Now()), Opened: &o}); err != nil {
 		return err
 	}
 	n, err := f.out.Write(buf)
@@ -97,6 +98,7 @@ func (f *file) Append(e access.Event) error {
 		f.pending = buffers.get()
 	}
 	var err error
+	e.Time = f.inOrder(e.Time)
 	if f.pending, err = f.enc.Event(f.pending, &e); err != nil {
 		f.refuse(err) // a recording has no holes; what came before is still written
 		return f.err
@@ -112,6 +114,19 @@ func (f *file) Append(e access.Event) error {
 		f.late.Reset(f.r.options.Linger)
 	}
 	return nil
+}
+
+// inOrder is the time of a record: never before that of the one before it, even where the clock was turned back meanwhile. An
+// event without a time is none. f.mu is held.
+func (f *file) inOrder(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	if t.UnixNano() < f.last { // what is written has no monotonic clock
+		return time.Unix(0, f.last)
+	}
+	f.last = t.UnixNano()
+	return t
 }
 
 // room waits until an event may be queued. f.mu is held, and let go meanwhile.
@@ -173,6 +188,13 @@ func (f *file) lose(err error) {
 	f.pending = nil
 }
 
+// Cut makes err the answer to every later Append: what is queued is still written, but no end mark.
+func (f *file) Cut(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse(err)
+}
+
 // Close writes what is queued and the end mark, makes it durable, and ends the
 // recording. It returns the first error that the recording met; without an end
 // mark a recording is not taken for whole. Calls after the first return the same.
@@ -182,7 +204,7 @@ func (f *file) Close() error {
 		f.closing = true
 		if f.err == nil {
 			before := len(f.pending)
-			f.pending = f.enc.End(f.pending, f.r.options.Now())
+			f.pending = f.enc.End(f.pending, f.inOrder(f.r.options.Now()))
 			f.r.memory.take(len(f.pending) - before)
 		}
 		f.wake()

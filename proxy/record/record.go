@@ -53,6 +53,16 @@ func ParseDurability(s string) Durability {
 	return Statement
 }
 
+// Loss says what happens to statements that cannot be recorded. The zero value denies them.
+type Loss uint8
+
+const (
+	// Deny refuses them.
+	Deny Loss = iota
+	// Serve lets them run unrecorded, where the disk or the room on it is why. It is for whoever keeps recordings.
+	Serve
+)
+
 // The defaults of Options.
 const (
 	DefaultQueue  = 256 << 10

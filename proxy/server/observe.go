@@ -59,6 +59,11 @@ func (m *Metrics) Gauge(name, help string, f func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "tidewaiter", Name: name, Help: help}, f))
 }
 
+// Counter adds a count of the proxy as a whole, which f tells; f must not block, and its value must not decrease.
+func (m *Metrics) Counter(name, help string, f func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "tidewaiter", Name: name, Help: help}, f))
+}
+
 // Opened counts a session that began.
 func (m *Metrics) Opened(dataSource string) { m.sessions.WithLabelValues(dataSource).Inc() }
 

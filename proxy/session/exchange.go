@@ -26,6 +26,7 @@ type Exchange struct {
 	standing bool
 	ended    atomic.Bool
 	touches  uint64 // Operation.Touches
+	hides    bool   // Operation.Hides
 	told     atomic.Bool
 	op       *access.Operation // kept where a person may be asked about it in the middle of its result
 	hour     hourly
@@ -41,6 +42,9 @@ func (x *Exchange) Decision() *access.Decision { return &x.decision }
 
 // Seq returns the operation's number in the session, from 1.
 func (x *Exchange) Seq() int64 { return x.seq }
+
+// Hides reports whether constants of the operation are not recorded, so that what a server says of it must not be either.
+func (x *Exchange) Hides() bool { return x.hides }
 
 // Take accounts for rows and bytes of results about to reach the client, with
 // the number of values masked in them. Once a limit is passed it returns an

@@ -167,7 +167,7 @@ func (s *Session) exceed(ctx context.Context, x *Exchange, op *access.Operation,
 	q.Refuse, q.Timeout = false, min(d.Approval.Timeout, d.Approval.TransactionTimeout)
 	op.Held.InTransaction = true
 	if len(op.Held.Digest) == 0 {
-		digest := sha256.Sum256([]byte(op.Text))
+		digest := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", s.name, x.seq, op.Text)) // like no other: op.Text lacks constants
 		op.Held.Digest = digest[:]
 	}
 	s.held.Add(1)
@@ -180,7 +180,7 @@ func (s *Session) exceed(ctx context.Context, x *Exchange, op *access.Operation,
 func (h *Hold) Again(ctx context.Context, op *access.Operation) (*Exchange, *Hold, error) {
 	s, x := h.s, h.x
 	d, err := s.decision(ctx, op)
-	x.decision, x.touches = d, op.Touches
+	x.decision, x.touches, x.hides = d, op.Touches, x.hides || op.Hides
 	x.asks(op)
 	if rerr := s.append(access.Event{Kind: access.EventDecided, Statement: x.seq, Decided: decided(op, d)}); rerr != nil {
 		return nil, nil, s.refused(x, recorderDown(rerr))

@@ -81,7 +81,7 @@ func (s *Session) Ask(ctx context.Context, op *access.Operation) (*Exchange, *Ho
 	if s.p.Observer != nil {
 		s.p.Observer.Decided(s.p.DataSource, op, d)
 	}
-	x := &Exchange{s: s, decision: d, started: start, touches: op.Touches}
+	x := &Exchange{s: s, decision: d, started: start, touches: op.Touches, hides: op.Hides}
 	x.asks(op)
 	if err := s.intend(x, op); err != nil {
 		return nil, nil, s.refused(x, recorderDown(err))
@@ -175,7 +175,7 @@ func (s *Session) intend(x *Exchange, op *access.Operation) error {
 func (s *Session) refused(x *Exchange, d *access.Denial) *access.Denial {
 	x.live = false
 	s.denied.Add(1)
-	ended := access.Ended{Outcome: access.OutcomeDenied, Message: d.What, Duration: s.p.now().Sub(x.started)}
+	ended := access.Ended{Outcome: access.OutcomeDenied, Message: x.worded(d), Duration: s.p.now().Sub(x.started)}
 	if s.p.Observer != nil {
 		s.p.Observer.Ended(s.p.DataSource, ended)
 	}
@@ -187,6 +187,15 @@ func (s *Session) refused(x *Exchange, d *access.Denial) *access.Denial {
 		d.Hint = strings.TrimSpace(d.Hint + " " + hint)
 	}
 	return d
+}
+
+// worded is what is recorded of a denial. Where names or tokens of the statement are its words, one of them may be a value
+// that somebody forgot to quote.
+func (x *Exchange) worded(d *access.Denial) string {
+	if x.hides && (d.Code == access.CodeAbsent || d.Code == access.CodeUnreadable) {
+		return "tidewaiter: the words of the refusal name a part of the statement that is not recorded"
+	}
+	return d.What
 }
 
 func (s *Session) append(e access.Event) error {
@@ -229,6 +238,9 @@ func decided(op *access.Operation, d access.Decision) *access.Decided {
 	}
 	if len(op.Text) > recordedText {
 		out.Text, out.TextSize = strings.ToValidUTF8(op.Text[:recordedText], ""), int64(len(op.Text))
+	}
+	if op.TextSize > 0 {
+		out.TextSize = op.TextSize
 	}
 	for i := range op.Statements {
 		st := &op.Statements[i]

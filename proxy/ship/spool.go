@@ -1,19 +1,18 @@
 package ship
 
 import (
+	"container/list"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 	"github.com/tidewaiter/tidewaiter/recording"
@@ -40,23 +39,53 @@ type Options struct {
 	Limit int64
 	// Every is how often recordings that grow are looked at. 0: 1 s.
 	Every time.Duration
+	// Age is how old the first record that is not sealed may become. 0: 5 s.
+	Age time.Duration
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 	// Log takes what operators must know. Default slog.Default().
 	Log *slog.Logger
 }
 
-// Spool is a folder of recordings, one folder "namespace/name" for each data source in it. It is safe for concurrent use.
+func (o *Options) complete() {
+	if o.Limit <= 0 {
+		o.Limit = DefaultLimit
+	}
+	if o.Every <= 0 {
+		o.Every = time.Second
+	}
+	if o.Age <= 0 {
+		o.Age = 5 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+// Spool is a folder of journals and segments, one folder "namespace/name" for each data source in it. It is safe for
+// concurrent use.
 type Spool struct {
-	opt  Options
-	used atomic.Int64
-	kick chan struct{} // something has ended
+	opt    Options
+	key    ed25519.PrivateKey // of this process, in its memory alone
+	used   atomic.Int64
+	missed atomic.Int64  // statements that ran unrecorded
+	due    chan struct{} // journals are to be looked at
+	ready  chan struct{} // there is something to send
+	told   chan struct{} // closed once it is known what the operator says of the key
+	sealer *sealer       // of the goroutine that seals
 
 	mu     sync.Mutex
-	active map[string]struct{} // paths that are being written
+	active map[string]*journal // by path: those that are being written
+	over   []*journal          // those that nobody writes to any more, and that are not sealed to their end
+	lanes  map[string]*list.Element
+	line   list.List // of *lane, in the order in which they came
 	latest map[string]Latest
-	freed  chan struct{}        // closed when there is more room, and renewed
-	left   map[string]*progress // of what an earlier process has begun to ship
+	freed  chan struct{} // closed when there is more room, and renewed
+	seal   seal
+	loss   loss
 }
 
 // Latest is a data source's latest finished recording.
@@ -65,50 +94,28 @@ type Latest struct {
 	Head string // of its chain, in hex
 }
 
-// New returns a spool in a folder, which is made where it is missing. What an earlier process left in it is shipped.
+// New returns a spool in a folder, which is made where it is missing, with a key of its own. What an earlier process left in
+// it is sealed and shipped.
 func New(o Options) (*Spool, error) {
-	if o.Limit <= 0 {
-		o.Limit = DefaultLimit
+	o.complete()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("ship: %w", err)
 	}
-	if o.Every <= 0 {
-		o.Every = time.Second
+	s := &Spool{
+		opt: o, key: key, due: make(chan struct{}, 1), ready: make(chan struct{}, 1), told: make(chan struct{}), freed: make(chan struct{}),
+		active: map[string]*journal{}, lanes: map[string]*list.Element{}, latest: map[string]Latest{},
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if s.sealer, err = newSealer(s); err != nil {
+		return nil, fmt.Errorf("ship: %w", err)
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	s := &Spool{opt: o, kick: make(chan struct{}, 1), active: map[string]struct{}{}, latest: map[string]Latest{}, freed: make(chan struct{}), left: map[string]*progress{}}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ship: %w", err)
 	}
-	files, err := s.files()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		info, err := os.Stat(f.path)
-		if err != nil {
-			return nil, fmt.Errorf("ship: %w", err)
-		}
-		p, err := read(f.path)
-		if err != nil {
-			return nil, fmt.Errorf("ship: %w: remove it and its recording, of which a part cannot be shipped", err)
-		}
-		s.left[f.path] = p
-		s.used.Add(info.Size() - int64(p.freed) + perFile)
+	if err := s.recover(); err != nil {
+		return nil, fmt.Errorf("ship: %w", err)
 	}
 	return s, nil
-}
-
-// begun is the progress of a recording that is seen for the first time.
-func (s *Spool) begun(path string) *progress {
-	if p := s.left[path]; p != nil {
-		delete(s.left, path)
-		return p
-	}
-	return newProgress()
 }
 
 // Used is how many bytes wait in the spool.
@@ -122,106 +129,34 @@ func (s *Spool) Latest(dataSource string) Latest {
 }
 
 // Recorder records the sessions of a data source ("namespace/name") into the spool.
-func (s *Spool) Recorder(dataSource string, d record.Durability) (session.Recorder, error) {
+func (s *Spool) Recorder(dataSource string, d record.Durability, l record.Loss) (session.Recorder, error) {
 	r, err := record.New(record.Options{
-		Dir: filepath.Join(s.opt.Dir, filepath.FromSlash(dataSource)), Durability: d, Wrote: s.wrote,
+		Dir: filepath.Join(s.opt.Dir, filepath.FromSlash(dataSource)), Durability: d, Wrote: s.wrote, Now: s.opt.Now,
 	})
-	return &recorder{Recorder: r, s: s, dataSource: dataSource}, err
+	if err != nil && l == record.Serve {
+		r, err = nil, fmt.Errorf("ship: DataSource %s: %w", dataSource, err)
+		s.opt.Log.Error("sessions cannot be recorded, and are served all the same, as onRecorderLoss says", "dataSource", dataSource, "error", err)
+		return &recorder{s: s, dataSource: dataSource, loss: l, down: err}, nil
+	}
+	return &recorder{Recorder: r, s: s, dataSource: dataSource, loss: l}, err
 }
 
 // wrote counts, and has the room looked at when it becomes scarce.
 func (s *Spool) wrote(n int) {
 	if s.used.Add(int64(n)) >= s.opt.Limit/2 {
-		s.look()
+		ask(s.due)
 	}
 }
 
-// look asks for another round of shipping.
-func (s *Spool) look() {
+// scarce reports whether it is time to make room.
+func (s *Spool) scarce() bool { return s.used.Load() >= s.opt.Limit/2 }
+
+// ask asks for another round.
+func ask(c chan struct{}) {
 	select {
-	case s.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default: // it has been asked already
 	}
-}
-
-// recorder refuses what the spool has no room for.
-type recorder struct {
-	*record.Recorder
-	s          *Spool
-	dataSource string
-}
-
-// Open opens a recording, if there is room for one.
-func (r *recorder) Open(o access.Opened) (session.Record, error) {
-	if r.s.used.Load() >= r.s.opt.Limit {
-		return nil, ErrFull
-	}
-	path := filepath.Join(r.s.opt.Dir, filepath.FromSlash(r.dataSource), o.Session+recording.Extension)
-	r.s.begin(path) // before the file is there, so that it never looks finished
-	inner, err := r.Recorder.Open(o)
-	if err != nil {
-		r.s.end(path)
-		return nil, err
-	}
-	r.s.used.Add(perFile)
-	return &spooled{Record: inner, s: r.s, path: path, dataSource: r.dataSource}, nil
-}
-
-// spooled is a recording that is being written.
-type spooled struct {
-	session.Record
-	s          *Spool
-	path       string
-	dataSource string
-}
-
-// Append takes an event, if there is room for it. The ends of what is running are always taken: they are small.
-func (r *spooled) Append(e access.Event) error {
-	switch e.Kind {
-	case access.EventDecided:
-		if r.s.used.Load() >= r.s.opt.Limit {
-			return ErrFull
-		}
-	case access.EventRows:
-		if err := r.s.wait(); err != nil {
-			return err
-		}
-	}
-	return r.Record.Append(e)
-}
-
-// Close ends the recording, which can then be shipped to its end.
-func (r *spooled) Close() error {
-	err := r.Record.Close()
-	latest := Latest{ID: idOf(r.path)}
-	if h, ok := r.Record.(interface{ Head() recording.Hash }); ok {
-		latest.Head = h.Head().String()
-	}
-	r.s.mu.Lock()
-	r.s.latest[r.dataSource] = latest
-	r.s.mu.Unlock()
-	r.s.end(r.path)
-	return err
-}
-
-func (s *Spool) begin(path string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.active[path] = struct{}{}
-}
-
-func (s *Spool) end(path string) {
-	s.mu.Lock()
-	delete(s.active, path)
-	s.mu.Unlock()
-	s.look()
-}
-
-func (s *Spool) isActive(path string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.active[path]
-	return ok
 }
 
 // wait holds the rows of a running statement back while the spool is over its hard bound: the shipping makes room, or the
@@ -257,11 +192,6 @@ func (s *Spool) free(n int64) {
 	s.freed = make(chan struct{})
 }
 
-// spooledFile is a recording in the folder.
-type spooledFile struct {
-	path, id, dataSource string
-}
-
 // WaitEmpty returns once everything has been shipped, or with ctx's error.
 func (s *Spool) WaitEmpty(ctx context.Context) error {
 	for {
@@ -279,27 +209,12 @@ func (s *Spool) WaitEmpty(ctx context.Context) error {
 	}
 }
 
-// files lists the recordings, data source by data source and in the order of their sessions.
-func (s *Spool) files() ([]spooledFile, error) {
-	var out []spooledFile
-	err := filepath.WalkDir(s.opt.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || filepath.Ext(path) != recording.Extension {
-			return err
-		}
-		dir, err := filepath.Rel(s.opt.Dir, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		if dataSource := filepath.ToSlash(dir); strings.Count(dataSource, "/") == 1 {
-			out = append(out, spooledFile{path: path, id: idOf(path), dataSource: dataSource})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ship: %w", err)
-	}
-	return out, nil
+// name is whose recording something is: a data source, "namespace/name", and a session.
+type name struct{ dataSource, session string }
+
+// path of a file in the spool that belongs to a recording.
+func (s *Spool) path(n name, suffix string) string {
+	return filepath.Join(s.opt.Dir, filepath.FromSlash(n.dataSource), n.session+suffix)
 }
 
-// idOf is the id of a recording: its session.
-func idOf(path string) string { return strings.TrimSuffix(filepath.Base(path), recording.Extension) }
+func (s *Spool) journalPath(n name) string { return s.path(n, recording.Extension) }

@@ -21,7 +21,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/identity"
 	"github.com/tidewaiter/tidewaiter/proxy/policy"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol"
-	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/proxy/server"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 	"github.com/tidewaiter/tidewaiter/proxy/ship"
@@ -117,7 +116,7 @@ func (f *fleet) add(p control.Part) error {
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
 		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker, Lender: f.lender,
-		Recorder: func(d record.Durability) (session.Recorder, error) { return f.spool.Recorder(name, d) },
+		Recorder: func(c *datasource.Config) (session.Recorder, error) { return f.spool.Recorder(name, c.Durability, c.Loss) },
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
 		},

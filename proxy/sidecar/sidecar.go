@@ -65,6 +65,8 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	s.fleet.close(last)
 	if s.spool.WaitEmpty(last) != nil {
 		log.Info("recordings are left in the spool", "bytes", s.spool.Used())
+	} else {
+		s.client.Finish(last)
 	}
 	cancel()
 	stop()
@@ -89,7 +91,7 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 	}
 	s.client = control.New(control.Options{
 		Operator: cfg.Operator, Identity: control.Identity(cfg.Identity), DataSources: cfg.DataSources, Version: o.Version,
-		Fleet: s.fleet, Approvals: broker, ReportEvery: cfg.ReportEvery, Log: log,
+		Fleet: s.fleet, Approvals: broker, Recordings: s.spool, BeatEvery: ship.BeatEvery, ReportEvery: cfg.ReportEvery, Log: log,
 	})
 	s.fleet.keep = s.client.KeepTags
 	s.fleet.lender = s.client
@@ -104,6 +106,14 @@ func build(cfg config.Config, o Options) (*sidecar, error) {
 	s.metrics.Gauge("held_statements", "Statements that wait for approval.", func() float64 { return float64(broker.Held()) })
 	s.metrics.Gauge("slow_drips", "Data sources whose protected data is read on and on, near the limit of its hour.", func() float64 { return float64(s.fleet.dripping()) })
 	s.metrics.Gauge("spool_bytes", "Recordings that wait for the operator.", func() float64 { return float64(s.spool.Used()) })
+	s.metrics.Gauge("unrecorded_sessions", "Open sessions that run unrecorded, as onRecorderLoss: Serve says.", func() float64 {
+		n, _ := s.spool.Unrecorded()
+		return float64(n)
+	})
+	s.metrics.Counter("unrecorded_statements_total", "Statements that ran unrecorded, as onRecorderLoss: Serve says.", func() float64 {
+		_, n := s.spool.Unrecorded()
+		return float64(n)
+	})
 	return s, nil
 }
 

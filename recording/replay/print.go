@@ -161,6 +161,9 @@ func (p *replayer) printDetails(s *statement) {
 		p.beneath(alarm, "ALARM: "+a)
 	}
 	p.printTables(&s.tables)
+	if line := s.digests.line(); line != "" {
+		p.beneath(faint, line)
+	}
 	if problem := s.problem(); problem != "" {
 		p.beneath(warning, problem)
 	}

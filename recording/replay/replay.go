@@ -289,7 +289,11 @@ func (p *replayer) finish(err error, r recording.Report) {
 	p.line(strong, "%s", line)
 	switch r.State {
 	case recording.Complete:
-		p.line(good, "%s: %s, head %s", r, plural(r.Records, "record"), r.Head)
+		look := good
+		if r.Version == recording.SegmentVersion && !r.Verified() { // it should be signed by whom it says, and all be there
+			look = alarm
+		}
+		p.line(look, "%s: %s, head %s", r, plural(r.Records, "record"), r.Head)
 	case recording.Unread:
 		if err == nil {
 			err = errors.New("it was not waited for")

@@ -40,6 +40,22 @@ func printed(t testing.TB, raw []byte, o replay.Options) string {
 	return out.String()
 }
 
+func TestDigestsArePrintedInPlaceOfRows(t *testing.T) {
+	events := []access.Event{
+		{Kind: access.EventOpened, Opened: &access.Opened{Session: "s"}},
+		{Kind: access.EventDecided, Statement: 1, Decided: &access.Decided{Phase: access.PhaseRun, Text: "SELECT 1", Effect: "Allow"}},
+		{Kind: access.EventRows, Statement: 1, Rows: &access.Rows{Digest: &access.RowsDigest{Count: 4096, Bytes: 9, SHA256: "aa"}}},
+		{Kind: access.EventRows, Statement: 1, Rows: &access.Rows{Digest: &access.RowsDigest{Count: 4, Bytes: 1, SHA256: "b\x1bb"}}},
+		{Kind: access.EventEnded, Statement: 1, Ended: &access.Ended{Outcome: access.OutcomeDone, Rows: 4100}},
+	}
+	for i := range events {
+		events[i].Time = time.Unix(1, 0)
+	}
+	if got := printed(t, encode(events), replay.Options{}); !strings.Contains(got, "rows: 4,100, 10 bytes, sha256 b") || strings.Contains(got, "\x1b") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 func TestReplay(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -66,6 +82,25 @@ func TestReplay(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			compare(t, filepath.Join("testdata", test.name+".txt"), printed(t, test.raw(t), test.options))
 		})
+	}
+}
+
+func TestSegmentsAreReplayedAsTheJournalThatTheyWereMadeOf(t *testing.T) {
+	raw, err := os.ReadFile("../testdata/session-segments.twr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := func(s string) (string, string) {
+		at := strings.LastIndex(strings.TrimSuffix(s, "\n"), "\n") + 1
+		return s[:at], s[at:]
+	}
+	want, _ := body(printed(t, session(t), replay.Options{}))
+	got, last := body(printed(t, raw, replay.Options{}))
+	if got != want {
+		t.Errorf("segments are printed as\n%s\nand their journal as\n%s", got, want)
+	}
+	if !strings.Contains(last, "3 segments signed, the attestation not verified") {
+		t.Errorf("the last line is %q", last)
 	}
 }
 
@@ -250,5 +285,5 @@ func run(number int64, text string) access.Event {
 }
 
 func ended(number int64, e access.Ended) access.Event {
-	return access.Event{Kind: access.EventEnded, Time: start.Add(time.Second), Statement: number, Ended: &e}
+	return access.Event{Kind: access.EventEnded, Time: start.Add(time.Duration(number) * time.Millisecond), Statement: number, Ended: &e}
 }

@@ -36,6 +36,7 @@ type statement struct {
 	asked      []string // of whom approval was asked, and what they said
 	answer     access.AnswerOutcome
 	tables     tables
+	digests    digests
 	ended      *access.Ended
 	over       bool
 }
@@ -102,6 +103,10 @@ func (s *statement) uneventful() bool {
 
 // addRows keeps at most n rows over all of the statement's results.
 func (s *statement) addRows(r *access.Rows, n int) {
+	if r.Digest != nil {
+		s.digests.add(r.Digest)
+		return
+	}
 	if n > 0 {
 		s.tables.add(r, n)
 	}

@@ -1,9 +1,8 @@
 package store
 
-// The stores that a URL may name: file://, s3://, gs://, azblob://, and mem:// for tests.
+// The stores that a URL may name beside folders: s3://, gs://, azblob://, and mem:// for tests.
 import (
 	_ "gocloud.dev/blob/azureblob"
-	_ "gocloud.dev/blob/fileblob"
 	_ "gocloud.dev/blob/gcsblob"
 	_ "gocloud.dev/blob/memblob"
 	_ "gocloud.dev/blob/s3blob"

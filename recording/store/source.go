@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 )
 
 // ErrNotFound is returned for an object that is not there.
-var ErrNotFound = errors.New("store: there is no such object")
+var ErrNotFound = fmt.Errorf("store: there is no such object: %w", fs.ErrNotExist)
 
 // ErrErased is returned for the key of a session that was erased: it was there once, or is not any more.
 var ErrErased = errors.New("store: the session's key is gone, so that its content cannot be read")

@@ -231,6 +231,15 @@ func (c *Cluster) StopOperator() error {
 	return c.operator.Stop(os.Interrupt, stopPatience)
 }
 
+// KillOperator ends it as a crash would.
+func (c *Cluster) KillOperator() error {
+	if c.operator == nil {
+		return nil
+	}
+	defer func() { c.operator = nil }()
+	return c.operator.Stop(os.Kill, stopPatience)
+}
+
 // Stop ends everything and removes its files.
 func (c *Cluster) Stop() error {
 	c.stopTick()

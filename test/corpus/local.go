@@ -43,6 +43,7 @@ func localProxyUnder(binary string, replacements []string) StartProxy {
 		if err != nil {
 			return Target{}, nil, err
 		}
+		proxy.Inspect = func(state string, log []byte) error { return inspect(state, log, server.Password) }
 		return Target{Address: proxy.Address, Database: proxy.Database, User: proxy.User}, proxy.Stop, nil
 	}
 }

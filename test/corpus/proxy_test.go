@@ -13,11 +13,16 @@ const benignPercent = 90
 // localProxy builds the product of this tree.
 func localProxy(t *testing.T) StartProxy {
 	t.Helper()
+	return LocalProxy(mustBuild(t))
+}
+
+func mustBuild(t *testing.T) string {
+	t.Helper()
 	binary, err := localproxy.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return LocalProxy(binary)
+	return binary
 }
 
 func TestNothingLeaksAndWhatMustPassPasses(t *testing.T) {

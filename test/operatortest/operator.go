@@ -213,6 +213,7 @@ type Stream struct {
 	sending  sync.Mutex
 	received chan *sidecarv1alpha1.ConnectRequest
 	end      chan error
+	over     chan struct{} // closed when the sidecar says no more
 	keep     *Recordings
 }
 
@@ -230,19 +231,25 @@ func (s *service) Connect(server grpc.BidiStreamingServer[sidecarv1alpha1.Connec
 	md, _ := metadata.FromIncomingContext(server.Context())
 	stream := &Stream{
 		Token: strings.TrimPrefix(strings.Join(md.Get("authorization"), ","), "Bearer "), Hello: first.GetHello(), server: server,
-		received: make(chan *sidecarv1alpha1.ConnectRequest, 4096), end: make(chan error, 1), keep: s.operator.Keep,
+		received: make(chan *sidecarv1alpha1.ConnectRequest, 4096), end: make(chan error, 1), over: make(chan struct{}), keep: s.operator.Keep,
+	}
+	if stream.keep != nil {
+		stream.keep.Hello(stream.Hello)
 	}
 	s.operator.streams <- stream
 	go stream.receive()
 	select {
 	case err := <-stream.end:
 		return err
+	case <-stream.over:
+		return nil
 	case <-server.Context().Done():
 		return context.Cause(server.Context())
 	}
 }
 
 func (s *Stream) receive() {
+	defer close(s.over)
 	defer close(s.received)
 	for {
 		msg, err := s.server.Recv()
@@ -250,7 +257,11 @@ func (s *Stream) receive() {
 			return
 		}
 		if chunk := msg.GetRecording(); chunk != nil && s.keep != nil {
-			_ = s.send(&sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: s.keep.take(chunk)}})
+			_ = s.send(&sidecarv1alpha1.ConnectResponse{Message: &sidecarv1alpha1.ConnectResponse_Recording{Recording: s.keep.Take(chunk)}})
+			continue
+		}
+		if b := msg.GetHeartbeat(); b != nil && s.keep != nil {
+			s.keep.beat(b)
 			continue
 		}
 		s.received <- msg

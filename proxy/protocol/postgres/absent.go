@@ -77,7 +77,7 @@ func (e *Engine) lookFor(ctx context.Context, s *session.Session, a *core.Ask, m
 	if err != nil {
 		return absent{}, err
 	}
-	m.without = operation(access.PhaseRun, "", nil, rest.Statements).Statements
+	m.without = operation(access.PhaseRun, rest.Statements).Statements
 	m.later = a.Kind == core.AskParse && !slices.ContainsFunc(m.names, func(x analysis.Absence) bool {
 		return x.Kind != analysis.AbsentPrepared && x.Kind != analysis.AbsentCursor
 	})

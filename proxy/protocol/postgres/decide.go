@@ -104,7 +104,8 @@ func (e *Engine) read(ctx context.Context, s *session.Session, a *core.Ask, anew
 	if result.Empty && a.Kind != core.AskCall {
 		return reading{}, core.Answer{Exchange: s.Control(), Result: result, Catalog: cat}
 	}
-	op := operation(phase, a.Text, a.Parameters, result.Statements)
+	op := operation(phase, result.Statements)
+	keep(op, a, result)
 	if op.ID = id; id == 0 {
 		op.ID = e.facts.number(op.Statements)
 	}
@@ -217,7 +218,8 @@ func functionCall(oid uint32, cat *catalog.Snapshot) *analysis.Result {
 // goes through the session like any other, so that it is recorded, and is refused
 // whatever policy says.
 func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask, phase access.Phase, err error) core.Answer {
-	op := &access.Operation{Protocol: e.Name(), Phase: phase, Statements: []access.Statement{{}}, Text: a.Text}
+	op := &access.Operation{Protocol: e.Name(), Phase: phase, Statements: []access.Statement{{}}}
+	unread(op, a)
 	x, denied := s.Begin(ctx, op)
 	var ref *analysis.Refusal
 	if !errors.As(err, &ref) {
@@ -228,7 +230,7 @@ func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask
 		we.Extra = []wire.ErrorField{{Type: 'P', Value: fmt.Sprint(ref.Position)}}
 	}
 	if denied == nil {
-		denied = x.End(access.Ended{Outcome: access.OutcomeDenied, Code: ref.Code, Message: ref.Message})
+		denied = x.End(access.Ended{Outcome: access.OutcomeDenied, Code: ref.Code, Message: "tidewaiter: the statement could not be understood"}) // the client's message quotes it
 	}
 	if d := access.AsDenial(denied); denied != nil && d.Code == access.CodeUnavailable {
 		return core.Answer{Denial: d}
@@ -236,23 +238,11 @@ func (e *Engine) unreadable(ctx context.Context, s *session.Session, a *core.Ask
 	return core.Answer{Error: we}
 }
 
-// operation words statements for the session. Parameters of a statement that uses
-// tagged columns are not recorded.
-func operation(phase access.Phase, text string, params []access.Value, stmts []analysis.Statement) *access.Operation {
-	op := &access.Operation{Protocol: "postgres", Phase: phase, Text: text, Parameters: params}
+// operation words statements for the session.
+func operation(phase access.Phase, stmts []analysis.Statement) *access.Operation {
+	op := &access.Operation{Protocol: "postgres", Phase: phase}
 	for i := range stmts {
 		op.Statements = append(op.Statements, stmts[i].Facts()...)
-		if stmts[i].Touches {
-			op.Parameters = hide(params)
-		}
 	}
 	return op
-}
-
-func hide(params []access.Value) []access.Value {
-	out := make([]access.Value, len(params))
-	for i, p := range params {
-		out[i] = access.Value{Null: p.Null, Masked: !p.Null}
-	}
-	return out
 }

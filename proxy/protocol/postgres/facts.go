@@ -63,12 +63,15 @@ func (f *factCache) analyze(text string, st *analysis.State, cat *catalog.Snapsh
 	watched.Prepared, watched.Cursor = watch(st.Prepared, &used), watch(st.Cursor, &used)
 	result, err := analysis.Analyze(text, &watched, cat, opt)
 	if err == nil {
-		result, err = plan.Apply(text, &watched, result, opt)
+		recorded := result.Recorded // masked columns carry no tags in what runs under a plan
+		if result, err = plan.Apply(text, &watched, result, opt); err == nil {
+			result.Recorded = recorded
+		}
 	}
 	if err != nil || used || !plain || len(result.Runs) > maxFactRuns {
 		return result, 0, err
 	}
-	id := f.number(operation(access.PhaseRun, "", nil, result.Statements).Statements)
+	id := f.number(operation(access.PhaseRun, result.Statements).Statements)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.byText) >= maxFacts || f.byText == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/analysis"
 	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/catalog"
+	"github.com/tidewaiter/tidewaiter/proxy/protocol/postgres/core"
 	"github.com/tidewaiter/tidewaiter/proxy/session"
 )
 
@@ -74,7 +75,9 @@ func (c *conversation) startupSettings(ctx context.Context, s *session.Session, 
 	if err != nil {
 		return nil, &access.Denial{Code: access.CodeUnreadable, What: "tidewaiter: the settings of the startup message could not be understood"}
 	}
-	x, hold, err := s.Ask(ctx, operation(access.PhaseRun, text, nil, result.Statements))
+	op := operation(access.PhaseRun, result.Statements)
+	keep(op, &core.Ask{Text: text}, result)
+	x, hold, err := s.Ask(ctx, op)
 	if hold != nil { // who connects is not told anything yet, and would hang up
 		err = hold.Refused(&access.Denial{
 			What: "tidewaiter: a setting of the startup message needs approval, for which nobody can wait before there is a session",

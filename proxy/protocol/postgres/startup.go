@@ -213,7 +213,7 @@ func (o *opening) negotiated(c *conversation, version uint32, unknown []string) 
 	served := c.serve(0)
 	c.hello.Protocol = fmt.Sprintf("%d.%d", served>>16, served&0xffff)
 	c.hello.Application = c.settings["application_name"]
-	c.hello.Settings = c.settings
+	c.hello.Settings = recordedSettings(c.settings)
 	if c.hello.User == "" {
 		return nil, o.fatal("28000", "no PostgreSQL user name specified in startup packet")
 	}

@@ -59,6 +59,9 @@ type Proxy struct {
 	Address string
 	// User and Database are what a client names when it connects.
 	User, Database string
+	// Inspect, where it is set, is shown what is left of the proxy when it has stopped: the folder that its recordings are
+	// below, and what it wrote to its standard error. Its error is one of Stop.
+	Inspect func(state string, log []byte) error
 
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -67,6 +70,9 @@ type Proxy struct {
 	done   chan struct{}
 	err    error // of Wait; valid once done is closed
 }
+
+// stateFolder is where the proxy's recordings go, apart from its manifests, which hold the database's password.
+const stateFolder = "state"
 
 // Start runs a proxy with manifests (YAML text) and returns when it serves. Should this process die, the proxy ends too.
 func Start(ctx context.Context, binary, manifests string) (*Proxy, error) {
@@ -87,7 +93,7 @@ func (p *Proxy) start(binary, manifests string) error {
 	}
 	// The program behind the proxy says where it was told to connect to, and ends with its standard input: with this process.
 	const report = `echo "$PGHOST|$PGPORT|$PGUSER|$PGDATABASE"; exec cat >/dev/null`
-	p.cmd = Command(context.Background(), binary, filepath.Join(p.dir, "manifests.yaml"), p.dir, "sh", "-c", report)
+	p.cmd = Command(context.Background(), binary, filepath.Join(p.dir, "manifests.yaml"), filepath.Join(p.dir, stateFolder), "sh", "-c", report)
 	p.cmd.Stderr = p.stderr
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -145,6 +151,9 @@ func (p *Proxy) Stop() error {
 	case <-time.After(stopPatience):
 		err = errors.Join(err, fmt.Errorf("the proxy did not end in %s and was killed", stopPatience), p.cmd.Process.Kill())
 		<-p.done
+	}
+	if p.Inspect != nil {
+		err = errors.Join(err, p.Inspect(filepath.Join(p.dir, stateFolder), p.stderr.Bytes()))
 	}
 	return errors.Join(err, os.RemoveAll(p.dir))
 }

@@ -57,6 +57,8 @@ type Result struct {
 	// Package rewrite sets it, and Parts, which are the statements of it.
 	Runs  string
 	Parts []string
+	// Recorded is what a recording may keep of the text, and of its parameters.
+	Recorded Recorded
 }
 
 // Statement holds the facts of one statement.

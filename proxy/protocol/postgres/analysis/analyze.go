@@ -32,6 +32,7 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 		return nil, err
 	}
 	session := newSession(st)
+	kept := keeper{text: text}
 	trusted := trustedNames(opt.Trusted)
 	result = &Result{Empty: len(tree.GetStmts()) == 0}
 	for _, raw := range tree.GetStmts() {
@@ -39,11 +40,13 @@ func analyze(text string, st *State, cat *catalog.Snapshot, opt Options) (result
 		stmt := a.analyze(raw.GetStmt())
 		locate(stmt.Absent, text)
 		stmt.Text = part(text, int(raw.GetStmtLocation()), int(raw.GetStmtLen()))
+		kept.statement(a, raw)
 		stmt.ask(raw.GetStmt())
 		stmt.supply(raw.GetStmt())
 		session.apply(stmt.Effects)
 		result.Statements = append(result.Statements, *stmt)
 	}
+	result.Recorded = kept.recorded()
 	return result, nil
 }
 
@@ -104,6 +107,8 @@ type analyzer struct {
 	// subqueries and carried are the sub-selects and expressions that were looked at.
 	subqueries map[place]rowset
 	carried    map[place]flow
+	// beside is what constants stand beside, for recordings; shared with statements inside of this one.
+	beside *beside
 	// passed counts what was looked through for constants, see assigner.
 	passed int
 	// steps bounds the work of one statement.
@@ -123,6 +128,9 @@ const maxSteps = 1_000_000
 
 // begin prepares for a statement.
 func (a *analyzer) begin() {
+	if a.beside == nil {
+		a.beside = &beside{}
+	}
 	a.out = &Statement{epoch: a.cat.Epoch}
 	a.features = map[string]access.Feature{}
 	a.resources = map[resourceKey]*access.Resource{}
@@ -146,7 +154,7 @@ func (a *analyzer) analyze(node *pg.Node) *Statement {
 
 // nested analyzes a statement inside this one, in the same state.
 func (a *analyzer) nested(node *pg.Node) *Statement {
-	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without, body: a.body, library: a.shared()}
+	inner := &analyzer{cat: a.cat, trusted: a.trusted, session: a.session, without: a.without, body: a.body, library: a.shared(), beside: a.beside}
 	return inner.analyze(node)
 }
 

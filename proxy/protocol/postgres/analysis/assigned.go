@@ -242,6 +242,7 @@ func (a *analyzer) assignRow(target *source, s *pg.InsertStmt) {
 	}
 	var g *given
 	g = g.withAll(s.GetWithClause())
+	a.beside.assignedRows(target, names, s.GetSelectStmt().GetSelectStmt())
 	for i, name := range names {
 		if to := a.assignTo(target, name); to != nil {
 			to.column(s.GetSelectStmt().GetSelectStmt(), i, g, 0)
@@ -252,6 +253,7 @@ func (a *analyzer) assignRow(target *source, s *pg.InsertStmt) {
 
 // assignSet collects what "SET column = value, (a, b) = (…)" writes.
 func (a *analyzer) assignSet(target *source, list, from []*pg.Node, with *pg.WithClause) {
+	a.beside.assignedSet(target, list)
 	var g *given
 	g = g.withAll(with).from(from)
 	for _, n := range list {

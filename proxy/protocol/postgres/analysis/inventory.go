@@ -17,6 +17,8 @@ type inventory struct {
 	relations []*pg.RangeVar
 	calls     []*pg.FuncCall
 	with      []string // names of WITH queries
+	constants []*pg.A_Const
+	params    []*pg.ParamRef
 	columnNames
 }
 
@@ -42,6 +44,8 @@ func (a *analyzer) visit(node proto.Message, found *inventory) {
 		found.relations = append(found.relations, n)
 	case *pg.FuncCall:
 		found.calls = append(found.calls, n)
+	case *pg.ParamRef:
+		found.params = append(found.params, n)
 	case *pg.CommonTableExpr:
 		found.with = append(found.with, n.GetCtename())
 	case *pg.A_Expr:

@@ -19,6 +19,7 @@ const (
 func (a *analyzer) compare(kind string, f flow) {
 	a.tested = a.tested.and(f)
 	if f.protected() {
+		a.beside.meets(f)
 		a.kinds[kind] = true
 		a.compared = catalog.Union(a.compared, f.tags)
 		if f.mixed && kind == PredicateOrder {
@@ -91,6 +92,7 @@ func (a *analyzer) generated(sides []*pg.Node, e env) {
 func (a *analyzer) comparison(x *pg.A_Expr, e env) {
 	left, right := a.flowOf(x.GetLexpr(), e), a.flowOf(x.GetRexpr(), e)
 	both := left.and(right)
+	a.beside.compared(x, left, right)
 	if !both.protected() {
 		a.compare("", both)
 		return

@@ -111,6 +111,8 @@ func (a *analyzer) sorted(n *pg.Node, row rowset, e env) flow {
 // limit looks for protected values in LIMIT and OFFSET, which the number of rows
 // would tell.
 func (a *analyzer) limit(s *pg.SelectStmt, e env) {
+	a.beside.count(s.GetLimitCount())
+	a.beside.count(s.GetLimitOffset())
 	if a.flowOf(s.GetLimitCount(), e).and(a.flowOf(s.GetLimitOffset(), e)).protected() {
 		a.feature(Inference, "LIMIT computed from a protected column")
 	}

@@ -75,6 +75,7 @@ func (a *analyzer) shapes(row rowset) {
 
 func (a *analyzer) shaper() *shaper {
 	copied := *a
+	copied.beside = nil
 	copied.begin()
 	copied.features = maps.Clone(a.features)
 	copied.relationNames, copied.withNames = a.relationNames, a.withNames

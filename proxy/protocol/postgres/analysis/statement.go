@@ -51,6 +51,7 @@ func (a *analyzer) statement(n *pg.Node) {
 // output takes the columns of the statement's result over.
 func (a *analyzer) output(row rowset) {
 	all := row.all()
+	a.beside.shows(row)
 	a.out.Derived = catalog.Union(a.out.Derived, all.tags)
 	a.tags = catalog.Union(a.tags, all.tags)
 	a.shown = a.shown.and(all)
@@ -71,6 +72,7 @@ func (a *analyzer) topSelect(n *pg.Node, s *pg.SelectStmt) {
 		a.out.Kind = KindDDL
 		a.inner = append(a.inner, a.readFacts())
 		a.written = a.written.and(row.all())
+		a.beside.shows(row)
 		a.created(into.GetRel(), row.all().tags, "SELECT INTO")
 		return
 	}

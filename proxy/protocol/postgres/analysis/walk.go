@@ -46,7 +46,8 @@ func (a *analyzer) enter(name string, node proto.Message, found *inventory) bool
 		a.opaque = true
 		return false
 	}
-	if _, constant := node.(*pg.A_Const); constant {
+	if c, constant := node.(*pg.A_Const); constant {
+		found.constants = append(found.constants, c)
 		return false // long lists are mostly of these
 	}
 	a.visit(node, found)

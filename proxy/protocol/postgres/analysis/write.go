@@ -45,6 +45,9 @@ func (a *analyzer) modify(kind string, rv *pg.RangeVar, features ...string) *sou
 func (a *analyzer) assign(target []string, value flow, construct string) {
 	a.tags = catalog.Union(a.tags, value.tags)
 	a.written = a.written.and(value)
+	if len(target) > 0 || value.protected() {
+		a.beside.meets(value)
+	}
 	if !catalog.Contains(target, value.tags) {
 		a.launder(construct)
 	}

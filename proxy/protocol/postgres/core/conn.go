@@ -16,6 +16,8 @@ import (
 type Settings struct {
 	// RecordRows asks for the rows that the client saw in the recording.
 	RecordRows bool
+	// DigestRows asks for digests of them instead, even where RecordRows is set.
+	DigestRows bool
 	// MaskKey is the data source's key for the Hash strategy.
 	MaskKey []byte
 	// MaxText bounds a statement's text in bytes. 0 means 16 MiB.
@@ -40,10 +42,11 @@ type Conn struct {
 	bind   *bindScan
 	ask    *Ask // what the client side waits for
 
-	server frame
-	row    rowScan
-	owe    queue
-	status byte // transaction status as the server last said
+	server  frame
+	row     rowScan
+	digests *answer // whose digest takes in what passes of the server's message
+	owe     queue
+	status  byte // transaction status as the server last said
 
 	names   names
 	catalog *catalog.Snapshot

@@ -16,14 +16,22 @@ type copyPlan struct {
 	masker *mask.CopyMasker // nil: passes
 	binary bool
 	record bool
+	header bool    // the next message is the line of names, if no masker counts rows
+	silent bool    // of what is recorded only the size is: it may repeat constants that the recording does not keep
 	rows   rowPlan // batches what is recorded
 }
 
 // copyPlan compiles what happens to the values of a COPY. Where the analysis does
 // not know the columns, every value may carry what the statement may.
-func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]access.Mask) *copyPlan {
-	p := &copyPlan{record: c.set.RecordRows}
+func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]access.Mask, hides bool) *copyPlan {
+	p := &copyPlan{record: c.set.RecordRows || c.set.DigestRows}
+	p.rows.digest = c.digest()
+	p.silent = hides && (st == nil || st.Copy == nil || len(st.Copy.Columns) == 0 ||
+		slices.ContainsFunc(st.Copy.Columns, func(col analysis.CopyColumn) bool { return col.RelOID == 0 || col.Num <= 0 || col.Derived }))
 	p.rows.fields = []wire.Field{{Name: "COPY data", Type: 25}}
+	if st != nil && st.Copy != nil {
+		p.binary, p.header = st.Copy.Format == "binary", st.Copy.Header
+	}
 	if st == nil || st.Copy == nil || !st.Touches {
 		if c.catalog.AnyTagged() && (st == nil || st.Copy == nil) {
 			p.masker = mask.NewCopyMasker(mask.CopyFormat{Kind: mask.CopyText, Delimiter: '\t', Null: `\N`}, c.maskAll(columns))
@@ -47,7 +55,6 @@ func (c *Conn) copyPlan(st *analysis.Statement, columns int, masks *map[string]a
 			any = any || cols[i] != nil
 		}
 	}
-	p.binary = cp.Format == "binary"
 	if any {
 		p.masker = mask.NewCopyMasker(copyFormat(cp), cols)
 	}
@@ -73,6 +80,10 @@ func copyFormat(cp *analysis.Copy) mask.CopyFormat {
 	return f
 }
 
+// copyTrailer ends COPY data in binary format. The server sends it as a message of its own (copyto.c), and sends the
+// format's header together with the first row.
+const copyTrailer = "\xff\xff"
+
 // startCopyData decides how a piece of COPY data of the server is taken in.
 func (c *Conn) startCopyData() error {
 	f := &c.server
@@ -93,19 +104,28 @@ func (c *Conn) startCopyData() error {
 		f.treat = scan
 		return nil
 	}
-	stopped, err := c.take(a, 1, int64(f.left+wire.HeaderSize), 0, c.startCopyData)
+	rows := int64(1) // the server sends each by itself
+	if a.copying.header || a.copying.binary && f.left == len(copyTrailer) {
+		rows = 0
+	}
+	stopped, err := c.take(a, rows, int64(f.left+wire.HeaderSize), 0, c.startCopyData)
 	if stopped {
 		f.treat = drop
 	}
 	if stopped || err != nil {
 		return err
 	}
+	a.copying.header = false
 	if a.copying.record && f.left <= maxHeldRow {
 		f.treat = hold // see serverMessage
 		return nil
 	}
 	f.treat = pass
 	c.ToClient = append(c.ToClient, f.header[:]...)
+	if a.copying.record {
+		a.plan = &a.copying.rows
+		return c.recordPassing(a, a.plan, f.left)
+	}
 	return nil
 }
 
@@ -196,12 +216,18 @@ func (c *Conn) recordCopy(a *answer, data []byte) error {
 	if !p.record {
 		return nil
 	}
+	if p.rows.digest != nil {
+		a.plan = &p.rows
+		return c.digestRow(a, a.plan, data)
+	}
 	f := wire.Field{Type: 25}
 	if p.binary {
 		f = wire.Field{Format: 1}
 	}
 	a.plan = &p.rows
 	v := recorded(data, f)
-	v.Masked = p.masker != nil
+	if v.Masked = p.masker != nil; p.silent {
+		v = access.Value{Masked: true, Size: int64(len(data))}
+	}
 	return c.addRow(a, &p.rows, []access.Value{v})
 }

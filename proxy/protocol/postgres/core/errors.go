@@ -82,12 +82,7 @@ func redact(e wire.Error) wire.Error {
 	if beforeRunning(&e) {
 		return e
 	}
-	out := wire.Error{Severity: e.Severity, Code: e.Code}
-	if word := redacted[e.Code]; word != nil {
-		out.Message = word(&e)
-	} else {
-		out.Message = fmt.Sprintf("the server's message (SQLSTATE %s) is withheld: the transaction uses columns that are masked", e.Code)
-	}
+	out := wire.Error{Severity: e.Severity, Code: e.Code, Message: withoutValues(&e)}
 	out.Detail = "Tidewaiter withholds what could carry a masked value."
 	for _, f := range e.Extra {
 		for _, safe := range []byte(safeFields) {
@@ -97,6 +92,27 @@ func redact(e wire.Error) wire.Error {
 		}
 	}
 	return out
+}
+
+// withoutValues words the message of an error without what a value could be in.
+func withoutValues(e *wire.Error) string {
+	if word := redacted[e.Code]; word != nil {
+		return word(e)
+	}
+	return fmt.Sprintf("the server's message (SQLSTATE %s) is withheld: the transaction uses columns that are masked", e.Code)
+}
+
+// recordedMessage is what a recording keeps of an error's message, as the client has it. The client may be told which part of
+// its own statement is wrong; the recording may not where it does not keep that part.
+func (c *Conn) recordedMessage(a *answer, e *wire.Error) string {
+	hides := c.touched || a.exchange != nil && a.exchange.Hides()
+	switch {
+	case !hides, strings.HasPrefix(e.Message, "tidewaiter: "), a.poison != nil, a.failed:
+		return e.Message
+	case redacted[e.Code] != nil:
+		return withoutValues(e)
+	}
+	return fmt.Sprintf("the server's message (SQLSTATE %s) is withheld: it may quote a value that is not recorded", e.Code)
 }
 
 // beforeRunning reports whether an error was raised while the statement was read

@@ -45,7 +45,7 @@ func (c *Conn) serverError(body []byte) error {
 	if a == nil {
 		return nil
 	}
-	ended := access.Ended{Outcome: access.OutcomeFailed, Code: out.Code, Message: out.Message}
+	ended := access.Ended{Outcome: access.OutcomeFailed, Code: out.Code, Message: c.recordedMessage(a, &out)}
 	if a.exchange != nil && a.poison == nil && !a.failed && !c.discarding && tells(e.Code) {
 		a.exchange.Told()
 	}

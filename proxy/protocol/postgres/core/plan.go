@@ -21,13 +21,16 @@ type rowPlan struct {
 	masking bool // any entry of masks is set
 	limited bool // the policy bounds the result
 	record  bool // rows go into the recording
+	// unrecorded are columns whose values do not, since they may be constants that the recording does not keep; nil: none.
+	unrecorded []bool
 
 	disagrees       bool // the server attests what the analysis had not seen
 	suspect         string
 	suspectRelation uint32
 
 	batch   *access.Rows
-	batched int // bytes in batch
+	batched int        // bytes in batch
+	digest  *rowDigest // in place of batch, where digests are recorded
 }
 
 // plan compiles what happens to a result's rows. st is what the analysis knows of
@@ -35,7 +38,10 @@ type rowPlan struct {
 // says that it is tagged.
 func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *rowPlan {
 	d := a.exchange.Decision()
-	p := &rowPlan{fields: fields, limited: d.Limits.Any(), record: c.set.RecordRows}
+	p := &rowPlan{fields: fields, limited: d.Limits.Any(), record: c.set.RecordRows || c.set.DigestRows, digest: c.digest()}
+	if p.record && p.digest == nil && a.exchange.Hides() {
+		p.unrecorded = unrecorded(st, fields)
+	}
 	if !c.catalog.AnyTagged() {
 		return p
 	}
@@ -61,6 +67,22 @@ func (c *Conn) plan(a *answer, st *analysis.Statement, fields []wire.Field) *row
 		}
 	}
 	return p
+}
+
+// unrecorded finds the columns of a result that may repeat constants of the statement: all of which neither the server nor
+// the analysis says that they come from columns of tables.
+func unrecorded(st *analysis.Statement, fields []wire.Field) []bool {
+	out := make([]bool, len(fields))
+	for i, f := range fields {
+		known := st != nil && len(st.Outputs) == len(fields) && len(st.Outputs[i].Sources) > 0 && !st.Outputs[i].Derived
+		if known {
+			for _, s := range st.Outputs[i].Sources {
+				known = known && s.Relation != 0 && s.How == analysis.Direct
+			}
+		}
+		out[i] = !known && f.Relation == 0
+	}
+	return out
 }
 
 // unmasked reports whether the server attests a column to be one that the statement

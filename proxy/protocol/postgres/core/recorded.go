@@ -26,7 +26,12 @@ func (c *Conn) recordRow(a *answer, plan *rowPlan, body []byte) error {
 		if size < 0 {
 			values[i].Null = true
 		} else {
-			values[i] = recorded(r.Bytes(int(size)), plan.field(i))
+			v := r.Bytes(int(size))
+			if i < len(plan.unrecorded) && plan.unrecorded[i] {
+				values[i].Masked = true
+				continue
+			}
+			values[i] = recorded(v, plan.field(i))
 		}
 		values[i].Masked = plan.masking && i < len(plan.masks) && plan.masks[i] != nil
 	}
@@ -60,6 +65,9 @@ func (c *Conn) addRow(a *answer, plan *rowPlan, values []access.Value) error {
 // flushRows hands rows that wait to the recorder, which may make the result wait.
 func (c *Conn) flushRows(a *answer) error {
 	p := a.plan
+	if p != nil && p.digest != nil {
+		return c.flushDigest(a, p)
+	}
 	if p == nil || p.batch == nil {
 		return nil
 	}

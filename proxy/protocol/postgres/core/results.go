@@ -143,7 +143,7 @@ func (c *Conn) copyBegins(a *answer, kind byte, body []byte) error {
 	if len(body) < 3 {
 		return broken("the server sent a bad CopyOutResponse")
 	}
-	a.copying = c.copyPlan(a.statement(), int(binary.BigEndian.Uint16(body[1:])), &a.exchange.Decision().Masks)
+	a.copying = c.copyPlan(a.statement(), int(binary.BigEndian.Uint16(body[1:])), &a.exchange.Decision().Masks, a.exchange.Hides())
 	c.send(a, kind, body)
 	return nil
 }

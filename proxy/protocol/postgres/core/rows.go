@@ -100,6 +100,9 @@ func (c *Conn) oneRow(a *answer, plan *rowPlan, body []byte, again func() error)
 		return err
 	}
 	c.ToClient = c.ToClient[:end]
+	if plan.digest != nil {
+		return c.digestRow(a, plan, c.ToClient[at+wire.HeaderSize:])
+	}
 	if plan.record {
 		return c.recordRow(a, plan, c.ToClient[at+wire.HeaderSize:])
 	}
@@ -179,7 +182,7 @@ func (c *Conn) passRow(a *answer, plan *rowPlan) error {
 	f.treat = pass
 	c.ToClient = append(c.ToClient, f.header[:]...)
 	if plan.record {
-		return c.addRow(a, plan, []access.Value{{Size: int64(f.left)}})
+		return c.recordPassing(a, plan, f.left)
 	}
 	return nil
 }
@@ -315,8 +318,11 @@ func (c *Conn) scanEnd() error {
 		return nil
 	}
 	c.ToClient = wire.Message(c.ToClient, 'D', s.out)
-	size := int64(len(s.out))
+	size, out := int64(len(s.out)), s.out
 	c.row = rowScan{}
+	if plan.digest != nil {
+		return c.digestRow(a, plan, out)
+	}
 	if plan.record {
 		return c.addRow(a, plan, []access.Value{{Size: size}})
 	}

@@ -70,6 +70,9 @@ func (c *Conn) serverBody(p []byte) (used int, err error) {
 		f.body = append(f.body, part...)
 	case pass:
 		c.ToClient = append(c.ToClient, part...)
+		if c.digests != nil {
+			c.digests.plan.digest.write(part)
+		}
 	case scan:
 		err = c.scanPart(part)
 	}
@@ -90,6 +93,8 @@ func (c *Conn) serverEnds() (err error) {
 		err = c.serverMessage(f.kind, f.body)
 	case scan:
 		err = c.scanEnd()
+	case pass:
+		err = c.digestPassed()
 	}
 	if errors.Is(err, errPaused) {
 		c.pause.steps = append(c.pause.steps, func() error { f.next(); return nil })

@@ -1,0 +1,229 @@
+package recordings
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/recording"
+	"github.com/tidewaiter/tidewaiter/recording/ledger"
+	"github.com/tidewaiter/tidewaiter/recording/store"
+)
+
+func sumOf(b []byte) recording.Hash { return sha256.Sum256(b) }
+
+// random is text that does not compress to less than half.
+func random(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func TestAnErasedSessionStillVerifiesAndCannotBeRead(t *testing.T) {
+	for kind, where := range map[string]string{"memory": "mem://", "a folder": filepath.Join(t.TempDir(), "store")} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, where)
+			s := w.start(t)
+			c := newSidecar(t, pod).join(s)
+			r, other := c.session("s-1", w.now), c.session("s-2", w.now)
+			c.kept(r.seal(recording.EndNone))
+			c.kept(r.seal(recording.EndNone))
+			c.kept(other.seal(recording.EndNone))
+			id, err := w.bucket.Identity(t.Context(), r.name())
+			must(t, err)
+			must(t, s.Erase(t.Context(), r.name(), "jane@example.org", "ticket 17"))
+			if _, err := w.read(t, r.name(), c.public()); !errors.Is(err, store.ErrErased) {
+				t.Errorf("it can be read: %v", err)
+			}
+			leaves := w.leaves(t, ledger.KindErased)
+			if len(leaves) != 1 || leaves[0].Ended.Session != "s-1" || leaves[0].Ended.By != "jane@example.org" || leaves[0].Ended.Reason != "ticket 17" {
+				t.Errorf("%+v", leaves)
+			}
+			if e := w.entry(t, r.name(), r.began); e.User != "" || len(e.Tables) > 0 || e.Statements != 1 || !e.More {
+				t.Errorf("the index still tells: %+v", e)
+			}
+			// It goes on: its chain does, its content does not.
+			for _, c.stream = range []*Stream{c.stream, newSidecarStream(c, w.start(t))} {
+				seg := r.seal(recording.EndNone)
+				c.kept(seg)
+				stored, err := w.start(t).stored(t.Context(), r.name(), seg.Head.Segment)
+				must(t, err)
+				if _, err := stored.Records(id); err == nil {
+					t.Error("what came after the erasure is encrypted to the key from before")
+				}
+			}
+			if _, err := w.read(t, r.name(), c.public()); !errors.Is(err, store.ErrErased) {
+				t.Errorf("it can be read again: %v", err)
+			}
+			if e := w.entry(t, r.name(), r.began); len(e.Tables) > 0 || e.Segments != 4 {
+				t.Errorf("the index tells again: %+v", e)
+			}
+			if _, err := w.read(t, other.name(), c.public()); err != nil {
+				t.Errorf("another session cannot be read: %v", err)
+			}
+			must(t, s.Erase(t.Context(), r.name(), "jane@example.org", "again"))
+			if got := w.leaves(t, ledger.KindErased); len(got) != 1 {
+				t.Errorf("%d leaves", len(got))
+			}
+		})
+	}
+}
+
+func newSidecarStream(c *sidecar, s *Store) *Stream {
+	before := c.stream
+	st := c.join(s).stream
+	c.stream = before
+	return st
+}
+
+func TestErasingNeedsASessionAndSomebodyWhoAsks(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	name := store.Session{Namespace: "shop", UID: pod.UID, ID: "s-1"}
+	if err := s.Erase(t.Context(), name, "jane", "ticket"); !errors.Is(err, ErrNoSession) {
+		t.Errorf("no session: %v", err)
+	}
+	if err := s.Erase(t.Context(), name, "", "ticket"); err == nil || errors.Is(err, ErrNoSession) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+func TestNothingIsErasedThatTheLogDoesNotSay(t *testing.T) {
+	w := newWorld(t, "mem://")
+	log := &flaky{Log: w.log}
+	w.log = log
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	log.fail(1)
+	if err := s.Erase(t.Context(), r.name(), "jane", "ticket"); err == nil {
+		t.Error("no error")
+	}
+	if _, err := w.read(t, r.name(), c.public()); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+}
+
+func TestAKeyThatWasTakenAwayIsNotMadeAnew(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	must(t, w.bucket.Delete(t.Context(), r.name().Key()))
+	c.join(w.start(t))
+	if ack, err := c.ship(r.seal(recording.EndNone)); err != nil || ack.Rejected != RejectedKeyLost {
+		t.Errorf("%+v, %v", ack, err)
+	}
+}
+
+func TestSessionsGoWhenTheirRetentionHasEnded(t *testing.T) {
+	w := newWorld(t, "mem://")
+	w.retention = Keep(48 * time.Hour)
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	old, recent := c.session("old", w.now), c.session("recent", w.now.Add(20*time.Hour))
+	c.kept(old.seal(recording.EndNone))
+	c.kept(old.seal(recording.EndComplete))
+	c.kept(recent.seal(recording.EndComplete))
+	sweep := func(want int) {
+		t.Helper()
+		if got, err := s.Sweep(t.Context()); err != nil || got != want {
+			t.Errorf("%d were removed, not %d: %v", got, want, err)
+		}
+	}
+	sweep(0)
+	w.pass(47 * time.Hour)
+	sweep(0)
+	w.pass(2 * time.Hour)
+	sweep(1)
+	for _, prefix := range []string{old.name().Folder(), old.name().Key(), old.name().Entry(old.began)} {
+		for o := range w.bucket.List(t.Context(), prefix) {
+			t.Errorf("%s is still there", o.Name)
+		}
+	}
+	leaves := w.leaves(t, ledger.KindRemoved)
+	if len(leaves) != 1 || leaves[0].Ended.Session != "old" || leaves[0].Ended.By != "retention" || leaves[0].Pod.UID != pod.UID {
+		t.Errorf("%+v", leaves)
+	}
+	if _, err := w.read(t, recent.name(), c.public()); err != nil {
+		t.Errorf("the other: %v", err)
+	}
+	w.retention = Keep(0)
+	s = w.start(t)
+	w.pass(10000 * time.Hour)
+	sweep(0) // for ever
+}
+
+// A sidecar that says it recorded long ago does not have its recording removed at once.
+func TestASessionIsNotRemovedByTheSidecarsWordAlone(t *testing.T) {
+	w := newWorld(t, "mem://")
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	r := c.session("backdated", w.now.Add(-10000*time.Hour))
+	c.kept(r.seal(recording.EndComplete))
+	if got, err := s.Sweep(t.Context()); err != nil || got != 0 {
+		t.Errorf("%d were removed: %v", got, err)
+	}
+}
+
+func TestHeartbeatsAreLoggedAtMostEverySoOften(t *testing.T) {
+	w := newWorld(t, "mem://")
+	log := &flaky{Log: w.log}
+	w.log = log
+	c := newSidecar(t, pod).join(w.start(t))
+	beat := func(key *sidecar, h recording.Heartbeat) error {
+		h.Key = recording.IDOf(key.public())
+		signed, err := recording.Beat(key.key, &h)
+		must(t, err)
+		return c.stream.Beat(signed)
+	}
+	alive := func(want int) {
+		t.Helper()
+		must(t, c.stream.Flush(t.Context()))
+		if got := w.leaves(t, ledger.KindAlive); len(got) != want {
+			t.Errorf("%d leaves, not %d", len(got), want)
+		}
+	}
+	must(t, beat(c, recording.Heartbeat{Number: 1}))
+	alive(1)
+	must(t, beat(c, recording.Heartbeat{Number: 2})) // too soon
+	alive(1)
+	w.pass(beatEvery)
+	if err := beat(newSidecar(t, pod), recording.Heartbeat{Number: 9}); !errors.Is(err, ErrHeartbeat) {
+		t.Errorf("another's: %v", err)
+	}
+	if err := beat(c, recording.Heartbeat{Number: 1}); !errors.Is(err, ErrHeartbeat) {
+		t.Errorf("an old one again: %v", err)
+	}
+	log.fail(1)
+	must(t, beat(c, recording.Heartbeat{Number: 3}))
+	if err := c.stream.Flush(t.Context()); err == nil {
+		t.Error("the log has failed, and nobody says so")
+	}
+	alive(2) // it was tried again
+	must(t, beat(c, recording.Heartbeat{Number: 4, Last: true}))
+	alive(3)
+	if err := beat(c, recording.Heartbeat{Number: 5}); !errors.Is(err, ErrHeartbeat) {
+		t.Errorf("after the last: %v", err)
+	}
+}
+
+func TestWhatWaitsForTheLogIsBounded(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	for n := range uint64(3 * maxWaiting) {
+		w.pass(beatEvery)
+		signed, err := recording.Beat(c.key, &recording.Heartbeat{Key: recording.IDOf(c.public()), Number: n + 1})
+		must(t, err)
+		must(t, c.stream.Beat(signed))
+	}
+	must(t, c.stream.Flush(t.Context()))
+	if a, b := w.leaves(t, ledger.KindAttested), w.leaves(t, ledger.KindAlive); len(a) != 1 || len(b) != maxWaiting-1 {
+		t.Errorf("%d attestations and %d heartbeats", len(a), len(b))
+	}
+}

@@ -1,0 +1,39 @@
+package audit
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestATrueStoreHasNothingButNotes(t *testing.T) {
+	rounds := 40
+	if testing.Short() {
+		rounds = 5
+	}
+	var total Summary
+	for seed := range rounds {
+		w := build(rand.New(rand.NewPCG(uint64(seed), 1)), hook{})
+		sum, found, log := w.verify(t, Scope{}, View{Name: "another store", Note: w.checkpoint(len(w.raw)/2, w.signer)})
+		for _, f := range found {
+			if f.Severity != Note || f.Code != Recovered && f.Code != LateSealed {
+				t.Errorf("seed %d: %+v (leaf %v)", seed, f, index64(f.LogIndex))
+			}
+		}
+		if log == nil {
+			t.Errorf("seed %d: the log is not called good", seed)
+		}
+		total.Sessions, total.Segments, total.Records, total.Leaves = total.Sessions+sum.Sessions, total.Segments+sum.Segments, total.Records+sum.Records, total.Leaves+sum.Leaves
+		total.Erased, total.Removed, total.Recovered, total.Running = total.Erased+sum.Erased, total.Removed+sum.Removed, total.Recovered+sum.Recovered, total.Running+sum.Running
+	}
+	t.Logf("%d stores: %+v", rounds, total)
+	if total.Erased == 0 || total.Removed == 0 || total.Recovered == 0 || total.Running == 0 {
+		t.Error("the stores had not all that a store may have")
+	}
+}
+
+func index64(i *int64) int64 {
+	if i == nil {
+		return -1
+	}
+	return *i
+}
