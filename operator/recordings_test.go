@@ -101,11 +101,11 @@ func endsTheStart(t *testing.T, server *kubetest.Server) {
 		"--recordings: store: ":              {Recordings: "nosuch://bucket", RecordingsLock: store.LockNone},
 		"--recordings-key: ":                 {Recordings: folder, RecordingsLock: store.LockNone, RecordingsKey: "nosuch://key"},
 	} {
-		if _, err := addRecordings(t.Context(), nil, &o, clientset); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := addRecordings(t.Context(), nil, &o, nil, clientset); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if kept, err := addRecordings(t.Context(), nil, &Options{}, clientset); kept != nil || err != nil {
+	if kept, err := addRecordings(t.Context(), nil, &Options{}, nil, clientset); kept != nil || err != nil {
 		t.Errorf("without --recordings: %v, %v", kept, err)
 	}
 }

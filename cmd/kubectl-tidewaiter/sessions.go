@@ -19,18 +19,26 @@ const sessionsLong = `List Sessions: which pod uses which DataSource, what was d
 table on the terminal and up to date until SIGINT or SIGTERM, with statements per second. The operator writes counters when
 a state changes and otherwise at most once a minute, and rates are what lies between two of these.
 
+With --since, list sessions that were recorded instead, from the index of the store: which tables, tags and rules were theirs, and
+how much. An entry is the operator's summary; kubectl tidewaiter verify proves the recording itself.
+
 Exit codes: 0, also when a watch is ended; 1 for an error.`
 
 const sessionsExample = `  # of one namespace's pods
   kubectl tidewaiter sessions -n shop
 
   # of one DataSource, everywhere, kept up to date
-  kubectl tidewaiter sessions -A -w --datasource data/orders`
+  kubectl tidewaiter sessions -A -w --datasource data/orders
+
+  # what read customers since yesterday, and where something was denied
+  kubectl tidewaiter sessions -A --since 24h --table public.customers -o wide
+  kubectl tidewaiter sessions -n shop --since 2026-11-01T00:00:00Z --until 2026-11-08T00:00:00Z --denied`
 
 type sessionsCommand struct {
 	kubeFlags
 	watch      bool
 	dataSource string
+	archive    archive
 	rates      *sessions.Rates
 }
 
@@ -43,6 +51,8 @@ func newSessions(s streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.register(cmd, true, "json", "yaml", "wide", "name")
+	c.archive.register(cmd, &c.kubeFlags)
+	c.archive.search(cmd)
 	f := cmd.Flags()
 	f.BoolVarP(&c.watch, "watch", "w", false, "keep the table up to date, with rates")
 	f.StringVar(&c.dataSource, "datasource", "", "only those of a DataSource, as `namespace/name`")
@@ -56,6 +66,12 @@ func (s *sessionsCommand) run(ctx context.Context) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	if s.archive.since != "" {
+		return s.history(ctx)
+	}
+	if flag, given := s.archive.past(); given {
+		return fmt.Errorf("%s goes with --since, such as --since 24h", flag)
+	}
 	c, err := s.connect()
 	if err != nil {
 		return err
