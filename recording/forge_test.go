@@ -162,6 +162,39 @@ func TestRecordsThatNoEncoderWritesBreakARecordingOfSegments(t *testing.T) {
 	}
 }
 
+func TestARecordReplacedWithItsOwnHashMadeAnewShowsInTheNextOne(t *testing.T) {
+	records, h := sample(5)
+	enc := Encoder{seq: 2, head: Hash(records[1][len(records[1])-32:]), last: h.From.UnixNano()}
+	replaced, err := enc.Event(nil, &access.Event{Kind: access.EventDisagreed, Time: h.From.Add(2 * time.Second), Note: "something else"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records[2] = replaced
+	b := bytes.Join(records, nil)
+	rep, err := Verify(bytes.NewReader(forged(h, b)))
+	if err == nil || rep.Broken.Seq != 4 || !strings.Contains(rep.Broken.What, "does not follow from the record before it") {
+		t.Errorf("%s, %v", rep, err)
+	}
+	sealer, err := NewSealer(forger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealer.Seal(h, b); err == nil || !strings.Contains(err.Error(), "does not follow") {
+		t.Errorf("Seal: %v", err)
+	}
+}
+
+func TestNothingMayFollowTheEndMarkWithinASegment(t *testing.T) {
+	records, h := sample(3)
+	enc := Encoder{seq: h.Last, events: 3, head: h.Chain, last: h.To.UnixNano()}
+	records = append(records, enc.End(nil, h.To)) // which would do for the end, were the first not there
+	h.Last, h.Chain = h.Last+1, enc.Head()
+	rep, err := Verify(bytes.NewReader(forged(h, bytes.Join(records, nil))))
+	if err == nil || rep.Broken.Seq != 5 || !strings.Contains(rep.Broken.What, "it follows the end mark") {
+		t.Errorf("%s, %v", rep, err)
+	}
+}
+
 // TestAHeadWithoutAKeyIsNotBelieved keeps an attestation without a key from being taken for one that need not be verified.
 func TestAHeadWithoutAKeyIsNotBelieved(t *testing.T) {
 	records, h := sample(2)
