@@ -285,3 +285,47 @@ func useSession(t *testing.T, r *Recorder, name string) {
 		}
 	}
 }
+
+func TestTheTimeOfARecordIsNeverBeforeThatOfTheOneBeforeIt(t *testing.T) {
+	clock := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	f := open(t, Options{Dir: t.TempDir(), Now: func() time.Time { return clock }})
+	early := decided(1, "select 1")
+	early.Time = clock.Add(-time.Hour) // the clock was turned back
+	late := decided(2, "select 2")
+	late.Time = clock.Add(time.Hour)
+	for _, e := range []access.Event{early, late, early} {
+		if err := f.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	events, rep := read(t, f.Location())
+	for i, want := range []time.Duration{0, 0, time.Hour, time.Hour} {
+		if !events[i].Time.Equal(clock.Add(want)) {
+			t.Errorf("event %d is of %v, want %v later than the first", i, events[i].Time, want)
+		}
+	}
+	if rep.State != recording.Complete || !rep.Last.Equal(clock.Add(time.Hour)) {
+		t.Errorf("%v, which ends at %v", rep, rep.Last)
+	}
+}
+
+func TestARecordingThatIsGivenUpKeepsWhatItTookAndHasNoEndMark(t *testing.T) {
+	f := open(t, Options{Dir: t.TempDir(), Durability: Async})
+	if err := f.Append(decided(1, "select 1")); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no room")
+	f.Cut(full)
+	if err := f.Append(decided(2, "select 2")); !errors.Is(err, full) {
+		t.Errorf("Append: %v", err)
+	}
+	if err := f.Close(); !errors.Is(err, full) {
+		t.Errorf("Close: %v", err)
+	}
+	if events, rep := read(t, f.Location()); rep.State != recording.Unfinished || rep.Torn != 0 || len(events) != 2 {
+		t.Errorf("%d events, %v", len(events), rep)
+	}
+}

@@ -5,12 +5,15 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
+	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/proxy/record"
 	"github.com/tidewaiter/tidewaiter/recording"
 )
@@ -73,6 +76,30 @@ func TestWhereTheOwnerWantsItStatementsRunUnrecordedAndThatIsSaid(t *testing.T) 
 	in.until(t, "a later session is not recorded", arrived("three"))
 	if said := log.String(); strings.Count(said, "UNRECORDED") != 1 {
 		t.Errorf("the log:\n%s", said)
+	}
+}
+
+func TestASpoolWhoseDiskFailsServesWhereItsOwnerWantsThatAndRecordsOnceItWorks(t *testing.T) {
+	s, in := spool(t, Options{}), newIntake()
+	s.shipping(t, in)
+	blocked := filepath.Join(s.opt.Dir, "data")
+	must(t, os.WriteFile(blocked, nil, 0o600)) // as a disk that takes no folder
+	if _, err := s.Recorder("data/orders", record.Statement, record.Deny); err == nil {
+		t.Error("what is denied without a recorder is served")
+	}
+	r, err := s.Recorder("data/orders", record.Statement, record.Serve)
+	must(t, err)
+	rec, err := r.Open(access.Opened{Session: "one"})
+	must(t, err, rec.Append(intent("a")))
+	if sessions, statements := s.Unrecorded(); sessions != 1 || statements != 1 {
+		t.Errorf("%d sessions and %d statements", sessions, statements)
+	}
+	must(t, rec.Close(), os.Remove(blocked))
+	rec, err = r.Open(access.Opened{Session: "two"})
+	must(t, err, rec.Append(intent("b")), rec.Close())
+	in.until(t, "it is not recorded", arrived("two"))
+	if sessions, _ := s.Unrecorded(); sessions != 0 {
+		t.Errorf("%d sessions", sessions)
 	}
 }
 

@@ -2,6 +2,7 @@ package ship
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -13,11 +14,27 @@ import (
 
 // recorder refuses what the spool has no room for, or serves it unrecorded.
 type recorder struct {
-	*record.Recorder
 	s          *Spool
 	dataSource string
 	loss       record.Loss
-	down       error // why there is no Recorder
+	options    record.Options
+
+	mu   sync.Mutex
+	made *record.Recorder // nil: its folder could not be made yet
+}
+
+// recorder returns what writes journals.
+func (r *recorder) recorder() (*record.Recorder, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.made == nil {
+		made, err := record.New(r.options)
+		if err != nil {
+			return nil, fmt.Errorf("ship: DataSource %s: %w", r.dataSource, err)
+		}
+		r.made = made
+	}
+	return r.made, nil
 }
 
 // Open opens a recording, if there is room for one.
@@ -36,18 +53,18 @@ func (r *recorder) Open(o access.Opened) (session.Record, error) {
 }
 
 func (r *recorder) open(o access.Opened) (*spooled, error) {
-	switch {
-	case r.down != nil:
-		return nil, r.down
-	case r.s.used.Load() >= r.s.opt.Limit:
+	if r.s.used.Load() >= r.s.opt.Limit {
 		return nil, ErrFull
 	}
-	n := name{r.dataSource, o.Session}
-	inner, err := r.Recorder.Open(o)
+	made, err := r.recorder()
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{name: n, path: inner.Location()}
+	inner, err := made.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{name: name{r.dataSource, o.Session}, path: inner.Location()}
 	j.mark.Place, j.mark.Offset = recording.Start(), recording.HeaderSize
 	r.s.used.Add(perFile)
 	r.s.mu.Lock()

@@ -130,15 +130,13 @@ func (s *Spool) Latest(dataSource string) Latest {
 
 // Recorder records the sessions of a data source ("namespace/name") into the spool.
 func (s *Spool) Recorder(dataSource string, d record.Durability, l record.Loss) (session.Recorder, error) {
-	r, err := record.New(record.Options{
+	r := &recorder{s: s, dataSource: dataSource, loss: l, options: record.Options{
 		Dir: filepath.Join(s.opt.Dir, filepath.FromSlash(dataSource)), Durability: d, Wrote: s.wrote, Now: s.opt.Now,
-	})
-	if err != nil && l == record.Serve {
-		r, err = nil, fmt.Errorf("ship: DataSource %s: %w", dataSource, err)
-		s.opt.Log.Error("sessions cannot be recorded, and are served all the same, as onRecorderLoss says", "dataSource", dataSource, "error", err)
-		return &recorder{s: s, dataSource: dataSource, loss: l, down: err}, nil
+	}}
+	if _, err := r.recorder(); err != nil && l != record.Serve { // otherwise each session tries again
+		return nil, err
 	}
-	return &recorder{Recorder: r, s: s, dataSource: dataSource, loss: l}, err
+	return r, nil
 }
 
 // wrote counts, and has the room looked at when it becomes scarce.
