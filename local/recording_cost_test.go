@@ -114,7 +114,7 @@ func recordedBy(t *testing.T, database, kind string) local.Endpoint {
 		ctx, stop := context.WithCancel(context.Background())
 		t.Cleanup(stop)
 		go spool.Ship(ctx, taker{map[string]uint64{}})
-		return spool.Recorder(dataSource, record.ParseDurability(kind))
+		return spool.Recorder(dataSource, record.ParseDurability(kind), record.Deny)
 	})
 	p, err := local.Start(t.Context(), o)
 	if err != nil {

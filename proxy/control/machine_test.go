@@ -143,7 +143,7 @@ func TestWhatIsToldOfRecordingsIsInTheConfiguration(t *testing.T) {
 		ds := told()
 		ds.Recording = c.told
 		p, refusal := PartOf(ds, nil)
-		if got := p.Config; refusal != nil || got.Settings.RecordRows != c.rows || got.Settings.DigestRows != c.digests || got.ServeUnrecorded != c.serve || got.Durability != c.durability {
+		if got := p.Config; refusal != nil || got.Settings.RecordRows != c.rows || got.Settings.DigestRows != c.digests || (got.Loss == record.Serve) != c.serve || got.Durability != c.durability {
 			t.Errorf("%v: %v, %+v", c.told, refusal, got.Settings)
 		}
 	}

@@ -62,6 +62,7 @@ type Cluster struct {
 	dir      string
 	webhook  string
 	sidecars string
+	auditors string
 	health   string
 	operator *postgrestest.Process
 	stopTick context.CancelFunc
@@ -94,7 +95,7 @@ func (c *Cluster) prepare(context.Context) error {
 	if err := makeShared(c.Recordings); err != nil {
 		return err
 	}
-	for _, address := range []*string{&c.webhook, &c.sidecars, &c.health} {
+	for _, address := range []*string{&c.webhook, &c.sidecars, &c.auditors, &c.health} {
 		port, err := FreePort()
 		if err != nil {
 			return err
@@ -202,7 +203,7 @@ func (c *Cluster) StartOperator(ctx context.Context) error {
 	args := []string{
 		"run", "--kubeconfig", config, "--one-replica", "--proxy-image", ProxyImage, "--log-level", "debug",
 		"--sidecars-address", c.sidecars, "--operator-address", c.sidecars, "--webhook-address", c.webhook, "--name", "127.0.0.1",
-		"--health-address", c.health, "--metrics-address", "0", "--recordings", c.Recordings,
+		"--health-address", c.health, "--metrics-address", "0", "--recordings", c.Recordings, "--recordings-address", c.auditors,
 	}
 	args = append(args, c.opt.OperatorArgs...)
 	if c.opt.SidecarLease > 0 {
@@ -218,6 +219,9 @@ func (c *Cluster) StartOperator(ctx context.Context) error {
 
 // OperatorPID is the operator's process.
 func (c *Cluster) OperatorPID() int { return c.operator.PID() }
+
+// Reader is the URL at which the operator serves recordings to auditors.
+func (c *Cluster) Reader() string { return "https://" + c.auditors }
 
 // Dir is the folder of the cluster: commands, recordings, and for each pod its volumes.
 func (c *Cluster) Dir() string { return c.dir }
