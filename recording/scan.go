@@ -2,7 +2,7 @@ package recording
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
+	"fmt"
 )
 
 // Place is a place between the records of a recording, with what must follow there.
@@ -42,20 +42,40 @@ func StartsWith(b []byte) error {
 func (p Place) Whole(b []byte, most int) (n int, next Place, ended bool, err error) {
 	next = p
 	for !ended && len(b)-n >= recordHeader {
-		size := recordHeader + int(min(binary.BigEndian.Uint32(b[n:]), MaxPayload+1)) + len(Hash{})
 		var f frame
-		sound := f.get(b[n:]) && f.length <= MaxPayload
-		if sound && (len(b)-n < size || n > 0 && n+size > most) {
-			break
+		size, what := 0, "its header was changed"
+		if rest := b[n:]; f.get(rest) && f.length <= MaxPayload {
+			size = recordHeader + int(f.length) + len(Hash{})
+			if len(rest) < size || n > 0 && n+size > most {
+				break
+			}
+			what = next.misplaced(&f, rest[:size])
 		}
-		f, payload, hash, what := readFrame(b[n:], next.Seq+1, next.Chain)
 		if what != "" {
 			return n, next, false, &BrokenError{Seq: next.Seq + 1, Offset: int64(n), What: what}
 		}
-		n += recordHeader + len(payload) + len(hash)
-		next, ended = Place{Seq: f.seq, Chain: hash}, f.kind == typeEnd
+		n += size
+		next.Seq, ended = f.seq, f.kind == typeEnd
+		copy(next.Chain[:], b[n-len(Hash{}):n])
 	}
 	return n, next, ended, nil
+}
+
+// misplaced says why a record with header f cannot stand at a place.
+func (p Place) misplaced(f *frame, record []byte) string {
+	body := record[:len(record)-len(Hash{})]
+	switch sum := sha256.Sum256(body); {
+	case f.seq != p.Seq+1:
+		return fmt.Sprintf("number %d stands here: records were removed, added or moved", f.seq)
+	case f.previous != p.Chain:
+		return "it does not follow from the record before it: one of the two was replaced"
+	case f.kind != typeEvent && f.kind != typeSignature && f.kind != typeEnd:
+		return fmt.Sprintf("its type %q is unknown", f.kind)
+	case string(sum[:]) != string(record[len(body):]):
+		return "it was changed: its hash is not the one written"
+	default:
+		return ""
+	}
 }
 
 // Continue returns an Encoder that goes on behind a place. It cannot write an end mark that counts what was before.
