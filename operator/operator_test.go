@@ -76,7 +76,7 @@ func run(t *testing.T, config *rest.Config, name string, changes ...func(*Option
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	o := Options{
-		Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: r.sidecars, Webhook: r.webhook,
+		Config: config, ProxyImage: "proxy.test/tidewaiter-proxy:v1", Replica: name, Sidecars: r.sidecars, Webhook: r.webhook, Auditors: free(t),
 		Health: r.health, Metrics: "0", Names: []string{"127.0.0.1"}, Registerer: prometheus.NewRegistry(),
 		LeaseDuration: 3 * time.Second, Log: zapr.NewLogger(zap.New(core)),
 	}

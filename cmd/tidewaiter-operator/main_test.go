@@ -125,7 +125,7 @@ func TestItRunsIsNotReadyWithoutAWebhookToAnswerAndStopsWhenTold(t *testing.T) {
 	go func() {
 		done <- execute(ctx, []string{
 			"run", "--kubeconfig", server.KubeConfig, "--proxy-image", "proxy.test/proxy:v1", "--one-replica", "--recordings", t.TempDir(),
-			"--sidecars-address", free(t), "--webhook-address", free(t), "--health-address", health, "--metrics-address", metrics,
+			"--sidecars-address", free(t), "--recordings-address", free(t), "--webhook-address", free(t), "--health-address", health, "--metrics-address", metrics,
 		}, io.Discard, log)
 	}()
 	eventually := func(what string, check func() error) {
