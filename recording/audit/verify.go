@@ -71,6 +71,7 @@ type verifier struct {
 	names    map[string]store.Session
 	ids      ids
 	heads    fileLogged
+	partial  bool      // the log could not be read to its end, so that nothing is said of what it has not
 	last     time.Time // of the last leaf
 	found    map[string]bool
 	podsIn   map[string]bool // pods that have a session in scope
@@ -115,7 +116,7 @@ func verifyLog(ctx context.Context, o Options, heads fileLogged) (Summary, []byt
 	v.heads = heads
 	v.start()
 	log, err := v.walk(ctx)
-	if err == nil {
+	if err == nil && !v.partial {
 		v.finishKeys()
 		v.finishSessions(ctx)
 	}
@@ -123,7 +124,7 @@ func verifyLog(ctx context.Context, o Options, heads fileLogged) (Summary, []byt
 	if err == nil {
 		err = v.failure
 	}
-	if err == nil {
+	if err == nil && !v.partial {
 		err = v.finish(ctx)
 	}
 	return v.summary, log, err

@@ -30,6 +30,7 @@ func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 	raw, head, forged, err := v.head(ctx, others)
 	if errors.Is(err, store.ErrNotFound) {
 		v.add(Finding{Code: LogMissing, Object: CheckpointObject, What: "the store has no log: nothing in it is vouched for"})
+		v.partial = true
 		return nil, nil
 	}
 	if err != nil {
@@ -37,6 +38,7 @@ func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 	}
 	if forged != nil {
 		v.add(Finding{Code: LogSignature, Object: CheckpointObject, What: fmt.Sprintf("the store's checkpoint: %v", forged)})
+		v.partial = true
 		return nil, nil
 	}
 	v.count(func(s *Summary) { s.Origin, s.Leaves, s.Views = head.Origin, head.Size, len(others) })
@@ -106,6 +108,7 @@ func (v *verifier) entries(ctx context.Context, head Checkpoint, others []other)
 		}
 		if b.what != "" {
 			wrong(Finding{Code: LogMissing, Object: b.name, What: b.what})
+			v.partial = true
 			return false, nil // no root can be had without it
 		}
 		for _, e := range b.entries {
