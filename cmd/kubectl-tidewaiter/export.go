@@ -89,7 +89,11 @@ func (e *exportCommand) run(ctx context.Context, files []string) error {
 	} else {
 		err = e.sessions(ctx, to)
 	}
-	return errors.Join(err, to.done(ctx))
+	err = errors.Join(err, to.done(ctx))
+	if code := (exitError{}); errors.As(err, &code) {
+		return exitError{code: code.code, err: err} // with what else was wrong
+	}
+	return err
 }
 
 func (e *exportCommand) target() (target, error) {

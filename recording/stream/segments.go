@@ -69,10 +69,13 @@ func (j *joined) segment(s *recording.Segment, yield func(recording.Record, erro
 		yield(recording.Record{}, j.broken(what))
 		return false
 	}
-	id, err := j.identity(&s.Head)
-	if err != nil {
-		yield(recording.Record{}, err)
-		return false
+	var id age.Identity
+	if s.Kind == recording.BodyEncrypted {
+		var err error
+		if id, err = j.identity(&s.Head); err != nil {
+			yield(recording.Record{}, err)
+			return false
+		}
 	}
 	records, err := s.Records(id)
 	switch {
@@ -98,6 +101,17 @@ func (j *joined) segment(s *recording.Segment, yield func(recording.Record, erro
 	if r.First.IsZero() {
 		r.First = s.Head.From
 	}
+	trust := recording.AttestedUnverified
+	if s.Head.Attestation == nil {
+		trust = recording.Unsigned // nothing here knows the key: recordings are verified by kubectl tidewaiter verify
+	}
+	if r.Segments == 0 || trust < r.Trust {
+		r.Trust = trust
+	}
+	if r.Segments++; s.Head.Recovered {
+		r.Recovered++
+	}
+	r.Session, r.DataSource, r.End = s.Head.Session, s.Head.DataSource, s.Head.End
 	r.Last, r.Head, r.Records, r.Bytes = s.Head.To, s.Head.Chain, int64(s.Head.Last), r.Bytes+int64(len(s.Body))
 	return true
 }
