@@ -53,12 +53,18 @@ func (v *verifier) walk(ctx context.Context) ([]byte, error) {
 // head reads the store's checkpoint, again for a while if it is behind another view. Forged says what is wrong with it.
 func (v *verifier) head(ctx context.Context, others []other) (raw []byte, head Checkpoint, forged, err error) {
 	for until := time.Now().Add(v.Wait); ; {
-		if raw, err = object(ctx, v.Source, CheckpointObject, MaxCheckpoint); err != nil {
+		raw, err = object(ctx, v.Source, CheckpointObject, MaxCheckpoint)
+		behind := errors.Is(err, store.ErrNotFound) // of a cluster that has just begun
+		if err != nil && !behind {
 			return nil, head, nil, err
 		}
-		head, forged = OpenCheckpoint(v.LogKey, raw)
-		if n := len(others); forged != nil || n == 0 || others[n-1].Size <= head.Size || !time.Now().Before(until) {
-			return raw, head, forged, nil
+		if !behind {
+			head, forged = OpenCheckpoint(v.LogKey, raw)
+			n := len(others)
+			behind = forged == nil && n > 0 && others[n-1].Size > head.Size
+		}
+		if !behind || !time.Now().Before(until) {
+			return raw, head, forged, err
 		}
 		select {
 		case <-ctx.Done():

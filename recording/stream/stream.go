@@ -91,16 +91,17 @@ const magic = "\x89TWS\r\n\x1a\n"
 
 // Open reads a file of either version, or a folder of segments.
 func Open(ctx context.Context, name string, o Options) (*Recording, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return folder(ctx, name, o)
-	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if info.IsDir() {
+		_ = f.Close() // nothing was written
+		return folder(ctx, name, o)
 	}
 	var in io.Reader = f
 	t := &tail{ctx: ctx, r: f, every: o.every()}

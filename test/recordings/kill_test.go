@@ -124,7 +124,7 @@ func (s *stage) recorded(p *pod) map[int64]bool {
 	s.Helper()
 	found := map[int64]bool{}
 	for _, session := range s.history("--pod", p.Name) {
-		for line := range strings.Lines(s.audits(0, []string{"replay", session, "--format", "json", "--store", s.cluster.Recordings})) {
+		for line := range strings.Lines(s.audits(0, []string{"replay", session, "--format", "json", "--recordings-url", s.cluster.Reader()})) {
 			var event struct{ Decided struct{ Text, Effect string } }
 			s.must(json.Unmarshal([]byte(line), &event))
 			if m := inserted.FindStringSubmatch(event.Decided.Text); m != nil && event.Decided.Effect == "Allow" {
@@ -144,7 +144,7 @@ func (s *stage) recorded(p *pod) map[int64]bool {
 func (s *stage) history(flags ...string) []string {
 	s.Helper()
 	var list struct{ Items []struct{ Session string } }
-	s.must(json.Unmarshal([]byte(s.audits(0, append([]string{"sessions", "--since", "1h", "-A", "-o", "json"}, flags...))), &list))
+	s.must(json.Unmarshal([]byte(s.audits(0, append([]string{"sessions", "--since", "1h", "-A", "-o", "json", "--recordings-url", s.cluster.Reader()}, flags...))), &list))
 	var out []string
 	for _, item := range list.Items {
 		out = append(out, item.Session)

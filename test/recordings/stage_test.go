@@ -198,3 +198,15 @@ func (s *stage) query(sql string) []string {
 	}
 	return out
 }
+
+// logged waits until the log has everything that is kept.
+func (s *stage) logged() {
+	s.Helper()
+	s.until("nothing waits for the log", func(context.Context) error {
+		waiting, err := filepath.Glob(filepath.Join(s.cluster.Recordings, "log", "pending", "*.json"))
+		if err == nil && len(waiting) > 0 {
+			err = fmt.Errorf("%d leaves wait", len(waiting))
+		}
+		return err
+	})
+}

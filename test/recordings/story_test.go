@@ -29,6 +29,7 @@ func TestASessionIsFoundReplayedVerifiedAndErased(t *testing.T) {
 	}
 	s.says(p, "SELECT total FROM orders WHERE id = 7")
 	s.must(p.sidecar.Stop())
+	s.logged()
 
 	t.Log(s.audits(0, []string{"verify", "--all", "--store", s.cluster.Recordings}))
 	if n := len(s.history("--pod", p.Name)); n != 2 {
