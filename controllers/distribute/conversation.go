@@ -22,8 +22,8 @@ const (
 	settleTime = 25 * time.Millisecond
 	// sendTimeout is how long a sidecar may take to read.
 	sendTimeout = 10 * time.Second
-	// reportInterval is the least between two reports of a data source; what comes
-	// faster is dropped.
+	// reportInterval is the least between two reports of a data source that are looked at; what comes
+	// faster waits for the next, or for the stream's end.
 	reportInterval = 200 * time.Millisecond
 	maxOut         = 16 // messages
 )
@@ -175,11 +175,14 @@ func (c *conversation) receive(ctx context.Context, msg *sidecarv1alpha1.Connect
 // reported takes a report of a data source that the pod was injected with.
 func (c *conversation) reported(r *sidecarv1alpha1.Report, now time.Time) {
 	for name, s := range c.seen {
-		if name.String() != r.GetDataSource() || now.Sub(c.heard[name]) < reportInterval {
+		if name.String() != r.GetDataSource() {
+			continue
+		}
+		s.report = r // the last one counts, however soon it comes
+		if now.Sub(c.heard[name]) < reportInterval {
 			continue
 		}
 		c.heard[name] = now
-		s.report = r
 		c.recorded(name, s)
 		c.s.o.Sessions.Update(c.who(name), statusOf(c.ledger, name, *s))
 	}

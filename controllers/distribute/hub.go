@@ -104,6 +104,13 @@ func (h *hub) leave(s *stream) bool {
 	return true
 }
 
+// has reports whether a pod has a stream here.
+func (h *hub) has(uid types.UID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.byPod[uid] != nil
+}
+
 func (h *hub) remove(s *stream) {
 	delete(h.byPod, s.uid)
 	for _, ds := range s.dataSources {

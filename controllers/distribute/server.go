@@ -250,6 +250,38 @@ func (s *Server) left(c *conversation, err error) {
 	for name := range c.seen {
 		s.o.Sessions.Detach(c.who(name))
 	}
+	if c.recording != nil {
+		go s.afterwards(c)
+	}
+}
+
+// logPatience is how long it is waited for the log to have what a stream has brought at its end.
+const logPatience = 10 * time.Second
+
+// afterwards says of a stream that has ended what its Sessions recorded last, once that is in the log. Its pod may be gone for good,
+// and nobody else would say it.
+func (s *Server) afterwards(c *conversation) {
+	for end := time.Now().Add(logPatience); ; time.Sleep(logPatience / 20) {
+		whole := true
+		for name, seen := range c.seen {
+			if done, known := c.recording.Latest(name.String()); known {
+				seen.recorded = &done
+				whole = whole && done.LogIndex != nil
+			}
+		}
+		if whole || time.Now().After(end) {
+			break
+		}
+	}
+	if s.hub.has(c.id.pod.UID) {
+		return // another stream speaks for the pod
+	}
+	for name, seen := range c.seen {
+		if seen.recorded != nil {
+			d := seen.recorded
+			s.o.Sessions.Recorded(c.who(name), d.URI, d.Chain.String(), d.LogIndex)
+		}
+	}
 }
 
 // admit finds out who calls.

@@ -126,6 +126,18 @@ func (w *Writer) Detach(who Who) {
 	}
 }
 
+// Recorded says where the latest recording of a Session is, its chain's last hash, and where in the log it is, if that is known. How the
+// Session is stays as it was.
+func (w *Writer) Recorded(who Who, uri, chainHead string, logIndex *int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e := w.entries[who.key()]; e != nil {
+		status := e.wanted
+		status.Recording, status.ChainHead, status.LogIndex = uri, chainHead, logIndex
+		w.want(e, status)
+	}
+}
+
 // End says that the pod is gone or has finished, or uses the DataSource no more.
 func (w *Writer) End(who Who, message string) {
 	w.mu.Lock()

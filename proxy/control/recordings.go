@@ -49,6 +49,9 @@ func (c *Client) beat(ctx context.Context, out outgoing) {
 	for {
 		select { // first: nothing comes behind the last
 		case <-c.stopping:
+			for _, r := range c.opt.Fleet.Reports() { // which know the last recordings by now
+				out.put(ctx, &sidecarv1alpha1.ConnectRequest{Message: &sidecarv1alpha1.ConnectRequest_Report{Report: r}})
+			}
 			c.sendBeat(ctx, out, true)
 			select {
 			case out <- nil: // the end of what is said
@@ -87,7 +90,7 @@ func (c *Client) finished() bool {
 	}
 }
 
-// Finish sends the last heartbeat, for when everything was shipped, and ends the stream in order: it waits until the operator
+// Finish sends reports and the last heartbeat, for when everything was shipped, and ends the stream in order: it waits until the operator
 // has ended it too, until there is none, or until ctx ends. Run has still to be ended.
 func (c *Client) Finish(ctx context.Context) {
 	c.uplink.mu.Lock()

@@ -16,7 +16,7 @@ import (
 var ErrNotFound = fmt.Errorf("store: there is no such object: %w", fs.ErrNotExist)
 
 // ErrErased is returned for the key of a session that was erased: it was there once, or is not any more.
-var ErrErased = errors.New("store: the session's key is gone, so that its content cannot be read")
+var ErrErased = errors.New("store: the session was erased: its key is gone, and its content cannot be read any more")
 
 // Object is one that a Source lists.
 type Object struct {

@@ -143,10 +143,10 @@ func (s *stage) recorded(p *pod) map[int64]bool {
 // history lists the ids of sessions, by what an auditor asks for.
 func (s *stage) history(flags ...string) []string {
 	s.Helper()
-	var list struct{ Items []struct{ Session string } }
+	var list struct{ Sessions []struct{ Session string } }
 	s.must(json.Unmarshal([]byte(s.audits(0, append([]string{"sessions", "--since", "1h", "-A", "-o", "json", "--recordings-url", s.cluster.Reader()}, flags...))), &list))
 	var out []string
-	for _, item := range list.Items {
+	for _, item := range list.Sessions {
 		out = append(out, item.Session)
 	}
 	return out

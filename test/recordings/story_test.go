@@ -32,6 +32,7 @@ func TestASessionIsFoundReplayedVerifiedAndErased(t *testing.T) {
 	s.logged()
 
 	t.Log(s.audits(0, []string{"verify", "--all", "--store", s.cluster.Recordings}))
+	t.Log(s.audits(0, []string{"verify", "--all", "--recordings-url", s.cluster.Reader()}, "2 segments, "))
 	if n := len(s.history("--pod", p.Name)); n != 2 {
 		t.Errorf("%d sessions are found, of 2", n)
 	}
@@ -41,7 +42,7 @@ func TestASessionIsFoundReplayedVerifiedAndErased(t *testing.T) {
 		t.Fatalf("denied %q, tagged %q", denied, tagged)
 	}
 	id := denied[0]
-	s.audits(0, []string{"replay", id, "--recordings-url", s.cluster.Reader()}, "name 1", "canary" /* not */)
+	s.audits(0, []string{"replay", id, "--recordings-url", s.cluster.Reader()}, "name 1", "salaries")
 	s.status(p)
 	s.canaries()
 	s.tampered(p, id)
@@ -51,7 +52,8 @@ func TestASessionIsFoundReplayedVerifiedAndErased(t *testing.T) {
 	if code == 0 || !strings.Contains(out, "erased") {
 		t.Errorf("replay of what was erased: exit code %d\n%s", code, out)
 	}
-	t.Log(s.audits(0, []string{"verify", "--all", "--store", s.cluster.Recordings}))
+	s.logged()
+	t.Log(s.audits(0, []string{"verify", "--all", "--recordings-url", s.cluster.Reader()}))
 }
 
 // status looks at what the Session says of its recording.
