@@ -59,7 +59,7 @@ func TestHelpIsAsInItsGoldenFileAndHasExamples(t *testing.T) {
 	for name, args := range map[string][]string{
 		"root": {"--help"}, "local": {"local", "--help"}, "explain": {"explain", "--help"}, "replay": {"replay", "--help"}, "version": {"version", "--help"},
 		"requests": {"requests", "--help"}, "approve": {"approve", "--help"}, "deny": {"deny", "--help"}, "revoke": {"revoke", "--help"}, "request": {"request", "--help"},
-		"erase": {"erase", "--help"}, "sessions": {"sessions", "--help"}, "export": {"export", "--help"}, "status": {"status", "--help"}, "doctor": {"doctor", "--help"}, "verify": {"verify", "--help"},
+		"erase": {"erase", "--help"}, "sessions": {"sessions", "--help"}, "export": {"export", "--help"}, "fetch": {"fetch", "--help"}, "status": {"status", "--help"}, "doctor": {"doctor", "--help"}, "verify": {"verify", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, _ := run(args...)

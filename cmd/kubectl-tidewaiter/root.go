@@ -34,7 +34,7 @@ owner before it is sent, sensitive values are masked by where they come from, an
 	root.SetErr(s.err)
 	root.AddGroup(&cobra.Group{ID: people, Title: "Approvals:"}, &cobra.Group{ID: looking, Title: "What is there, and how it is:"}, &cobra.Group{ID: here, Title: "On this machine, without a cluster:"})
 	grouped(root, people, newRequests(s), newApprove(s), newDeny(s), newRevoke(s), newRequest(s))
-	grouped(root, looking, newSessions(s), newExport(s), newVerify(s), newStatus(s), newDoctor(s), newErase(s))
+	grouped(root, looking, newSessions(s), newExport(s), newFetch(s), newVerify(s), newStatus(s), newDoctor(s), newErase(s))
 	grouped(root, here, newLocal(s), newExplain(s), newReplay(s))
 	root.AddCommand(newVersion(s))
 	return root

@@ -43,6 +43,7 @@ func TestASessionIsFoundReplayedVerifiedAndErased(t *testing.T) {
 	}
 	id := denied[0]
 	s.audits(0, []string{"replay", id, "--recordings-url", s.cluster.Reader()}, "name 1", "salaries")
+	s.fetched(id)
 	s.status(p)
 	s.canaries()
 	s.tampered(p, id)
@@ -92,7 +93,7 @@ func (s *stage) canaries() {
 		places["the replay of "+id] = s.audits(0, []string{"replay", id, "--format", "json", "--recordings-url", s.cluster.Reader()})
 	}
 	s.must(filepath.WalkDir(s.cluster.Dir(), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.Contains(path, "tidewaiter-") && d.Name() != "x" && strings.HasPrefix(d.Name(), "tidewaiter-") {
+		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(d.Name(), "tidewaiter-") { // the commands themselves
 			return err
 		}
 		b, err := os.ReadFile(path)
@@ -122,4 +123,22 @@ func (s *stage) tampered(p *pod, id string) {
 	s.must(os.WriteFile(file, after, 0o600))
 	s.Log(s.audits(2, []string{"verify", "--all", "--store", s.cluster.Recordings}, id))
 	s.must(os.WriteFile(file, before, 0o600))
+}
+
+// fetched hands a session over to somebody who has the operator's public key and no cluster.
+func (s *stage) fetched(id string) {
+	s.Helper()
+	folder := s.TempDir()
+	s.audits(0, []string{"fetch", id, "-n", "shop", "-o", folder, "--recordings-url", s.cluster.Reader()}, "1 segments")
+	key, err := s.cluster.Kubectl(s.Context(), "", "get", "configmap", "tidewaiter-log", "-n", "tidewaiter-system", "-o", "jsonpath={.data.recording}")
+	s.must(err)
+	public, file := filepath.Join(folder, "recording.pub"), filepath.Join(folder, id+".twr")
+	s.must(os.WriteFile(public, []byte(key), 0o600))
+	s.Log(s.audits(0, []string{"verify", file, "--offline", "--operator-key", public}, "verified"))
+	s.audits(0, []string{"replay", file}, "salaries")
+	whole, err := os.ReadFile(file)
+	s.must(err)
+	whole[len(whole)-100] ^= 1
+	s.must(os.WriteFile(file, whole, 0o600))
+	s.Log(s.audits(2, []string{"verify", file, "--offline", "--operator-key", public}, "segment 1"))
 }
