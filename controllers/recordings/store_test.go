@@ -239,6 +239,32 @@ func TestNothingIsAcknowledgedBeforeItsLeafIsWritten(t *testing.T) {
 	c.kept(r.seal(recording.EndNone))
 }
 
+// A replica put the last segment and died before its leaf and entry; the one that takes it again knew the session as it was before.
+func TestWhatAReplicaLeftUndoneIsMadeUpForByOneThatKnewTheSession(t *testing.T) {
+	w := newWorld(t, "mem://")
+	log := &flaky{Log: w.log}
+	w.log = log
+	dies, stays := w.start(t), w.start(t)
+	c := newSidecar(t, pod).join(stays)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	c.join(dies)
+	must(t, c.stream.Flush(t.Context()))
+	last := r.seal(recording.EndComplete)
+	log.fail(1)
+	if ack, err := c.ship(last); err == nil {
+		t.Fatalf("%+v without a leaf", ack)
+	}
+	c.join(stays)
+	c.kept(last)
+	if e := w.entry(t, r.name(), r.began); e.Segments != 2 || e.End != string(recording.EndComplete) || e.Statements != 1 {
+		t.Errorf("entry %+v", e)
+	}
+	if got := w.leaves(t, ledger.KindSealed); len(got) != 2 {
+		t.Errorf("%d leaves", len(got))
+	}
+}
+
 func TestAnEntryThatWasLostIsMadeAgain(t *testing.T) {
 	w := newWorld(t, "mem://")
 	c := newSidecar(t, pod).join(w.start(t))
