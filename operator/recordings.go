@@ -28,6 +28,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/authority"
+	"github.com/tidewaiter/tidewaiter/controllers/ledger"
 	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
@@ -71,6 +72,7 @@ func addRecordings(ctx context.Context, mgr manager.Manager, o *Options, keeper 
 	kept, err := recordings.New(ctx, recordings.Options{
 		Bucket: bucket, Wrapper: wrapper, Key: log.Keys.Recording, Log: log,
 		Retention: retention{reader: mgr.GetClient(), usual: o.RecordingsRetention},
+		Ended:     ledger.EndedPods(mgr.GetClient(), mgr.GetAPIReader()),
 		Limits:    recordingLimits(o, bucket.IsFolder()), Logger: o.Log.WithName("recordings"),
 	})
 	if err != nil {

@@ -37,6 +37,7 @@ type world struct {
 	retention Retention
 	log       Log
 	limits    Limits
+	ended     func(context.Context, ledger.Pod) (string, error)
 	mu        sync.Mutex
 	now       time.Time
 }
@@ -72,7 +73,7 @@ func (w *world) pass(d time.Duration) {
 func (w *world) start(t testing.TB) *Store {
 	t.Helper()
 	s, err := New(t.Context(), Options{
-		Bucket: w.bucket, Wrapper: w.wrapper, Key: w.key, Log: w.log, Retention: w.retention, Limits: w.limits, Now: w.clock,
+		Bucket: w.bucket, Wrapper: w.wrapper, Key: w.key, Log: w.log, Retention: w.retention, Limits: w.limits, Now: w.clock, Ended: w.ended,
 	})
 	must(t, err)
 	return s

@@ -1,6 +1,7 @@
 package recordings
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -176,6 +177,52 @@ func TestSessionsGoWhenTheirRetentionHasEnded(t *testing.T) {
 	s = w.start(t)
 	w.pass(10000 * time.Hour)
 	sweep(0) // for ever
+}
+
+// A pool's connection may say nothing for weeks, and then go on: removed meanwhile, it would have no place, and look tampered with.
+func TestASessionWithoutAnEndStaysUntilItsPodIsGone(t *testing.T) {
+	w := newWorld(t, "mem://")
+	why, broken := "", error(nil)
+	w.ended = func(_ context.Context, p ledger.Pod) (string, error) {
+		if p != (ledger.Pod{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}) {
+			t.Errorf("asked for %+v", p)
+		}
+		return why, broken
+	}
+	s := w.start(t)
+	c := newSidecar(t, pod).join(s)
+	idle := c.session("idle", w.now)
+	c.kept(idle.seal(recording.EndNone))
+	sweep := func(what string, want int) {
+		t.Helper()
+		if got, err := s.Sweep(t.Context()); got != want || (err != nil) != (broken != nil) {
+			t.Errorf("%s: %d were removed, not %d: %v", what, got, want, err)
+		}
+	}
+	w.pass(1000 * time.Hour)
+	sweep("its pod runs", 0)
+	c.join(s)
+	idle.at = w.clock()
+	c.kept(idle.seal(recording.EndNone))
+	w.pass(1000 * time.Hour)
+	broken = errors.New("the API server cannot be reached")
+	sweep("nobody knows", 0)
+	why, broken = "Deleted", nil
+	sweep("its pod has just gone", 0)
+	w.pass(goneFor - time.Minute)
+	sweep("its pod has gone a while ago", 0)
+	why = ""
+	sweep("its pod is back", 0)
+	why = "Deleted"
+	w.pass(time.Hour)
+	sweep("its pod has gone again", 0)
+	w.pass(goneFor)
+	sweep("its pod was gone for long enough", 1)
+	w.ended = nil
+	c.kept(c.session("other", w.clock()).seal(recording.EndNone))
+	w.pass(1000 * time.Hour)
+	s = w.start(t)
+	sweep("nobody can say whether a pod is gone", 0)
 }
 
 // A sidecar that says it recorded long ago does not have its recording removed at once.

@@ -96,6 +96,9 @@ type Options struct {
 	Log Log
 	// Retention of sessions.
 	Retention Retention
+	// Ended says why a pod will record nothing any more; empty, it may. nil: nobody can tell, and a session without an end is never
+	// removed.
+	Ended func(ctx context.Context, p ledger.Pod) (why string, err error)
 
 	Limits Limits
 	Now    func() time.Time

@@ -104,6 +104,7 @@ func (s *Store) Sweep(ctx context.Context) (removed int, err error) {
 	if err != nil || shortest <= 0 {
 		return 0, err
 	}
+	defer s.forgetGone()
 	latest := store.Index + s.o.Now().UTC().Add(-shortest).Format(time.DateOnly) + "/~" // after all of that day
 	for o, listed := range s.o.Bucket.List(ctx, store.Index) {
 		if listed != nil {
@@ -156,6 +157,11 @@ func (s *Store) expire(ctx context.Context, session store.Session, at store.Obje
 	if keep <= 0 || !e.Last.Before(limit) {
 		return false, nil
 	}
+	if e.End == "" {
+		if over, err := s.abandoned(ctx, session, e.Pod); !over {
+			return false, err
+		}
+	}
 	lock := s.lock(session)
 	lock.Lock()
 	defer lock.Unlock()
@@ -180,6 +186,45 @@ func (s *Store) expire(ctx context.Context, session store.Session, at store.Obje
 	}
 	defer s.forget(session)
 	return true, s.removeAll(ctx, session, at.Name, segments)
+}
+
+// goneFor is how long a pod has to be gone before its sessions without an end are removed: longer than an hour behind the log's own
+// word that it is, before which verifiers take a removal for an attack.
+const goneFor = 2 * time.Hour
+
+// abandoned reports whether nothing more can come of a session that has no end. A connection that idles for longer than its retention
+// goes on later, and what it says then would have no place any more.
+func (s *Store) abandoned(ctx context.Context, session store.Session, pod string) (bool, error) {
+	if s.o.Ended == nil {
+		return false, nil
+	}
+	why, err := s.o.Ended(ctx, ledger.Pod{Namespace: session.Namespace, Name: pod, UID: session.UID})
+	if err != nil {
+		return false, fmt.Errorf("recordings: whether a pod is gone: %w", err)
+	}
+	key, now := podKey{session.Namespace, session.UID}, s.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if why == "" {
+		delete(s.gone, key)
+		return false, nil
+	}
+	since, known := s.gone[key]
+	if !known && len(s.gone) < maxPods { // those beyond wait for the next time
+		s.gone[key] = now
+	}
+	return known && now.Sub(since) >= goneFor, nil
+}
+
+// forgetGone forgets of pods that they are gone when that was long ago: nothing of them is left, or it is found again.
+func (s *Store) forgetGone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, since := range s.gone {
+		if s.o.Now().Sub(since) >= 12*goneFor {
+			delete(s.gone, key)
+		}
+	}
 }
 
 // removeAll tells the log, and deletes: the entry last, so that what fails on the way is found again.

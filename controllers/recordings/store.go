@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -33,6 +34,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	states map[store.Session]*state
+	gone   map[podKey]time.Time // pods that the sweeper found gone, and since when
 }
 
 // New returns a Store. Where Limits has a Total, it counts what is in the bucket.
@@ -42,7 +44,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	}
 	o.Bucket.SetUnwrapper(o.Wrapper)
 	s := &Store{
-		o: o, usage: newUsage(o.Bucket, o.Limits), states: map[store.Session]*state{}, most: max(2*o.Limits.Memory, 4*maxFile),
+		o: o, usage: newUsage(o.Bucket, o.Limits), states: map[store.Session]*state{}, gone: map[podKey]time.Time{}, most: max(2*o.Limits.Memory, 4*maxFile),
 		parts: gather.New(gather.Limits{Segment: maxFile, Pod: podParts, Parts: o.Limits.Parts, Memory: o.Limits.Memory}, o.Now),
 	}
 	s.work = semaphore.NewWeighted(s.most)
@@ -206,8 +208,11 @@ func (s *Store) keep(ctx context.Context, state *state, st *Stream, seg *recordi
 	if err != nil {
 		s.usage.release(state.session, int64(len(data)), 1)
 	}
-	if errors.Is(err, store.ErrExists) { // another replica was faster; the state is older than that
+	if errors.Is(err, store.ErrExists) { // another replica was faster, and may have come no further than that
 		s.forget(state.session)
+		if state, err = s.state(ctx, state.session, st.pod); err != nil {
+			return "", err
+		}
 		return s.again(ctx, state, st, seg)
 	}
 	if err != nil {

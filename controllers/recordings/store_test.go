@@ -137,6 +137,9 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 	}
 	altered := fresh(c, "altered", nil)
 	altered.Signed.Signature[0] ^= 1
+	unknownEnd := fresh(c, "end", nil) // no Sealer makes one
+	unknownEnd.Signed.Statement = bytes.Replace(unknownEnd.Signed.Statement, []byte(`"session":`), []byte(`"end":"Maybe","session":`), 1)
+	unknownEnd.Signed.Signature = ed25519.Sign(c.key, append([]byte("tidewaiter.dev/recording/v2/segment\n"), unknownEnd.Signed.Statement...))
 	body := fresh(c, "body", nil)
 	body.Body[len(body.Body)-1] ^= 1
 	skipped := c.session("base", w.now)
@@ -159,7 +162,7 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 		"another's attestation":         {seg: fresh(c, "theirs", func(h *recording.Head) { h.Attestation = stranger.stream.Attestation() }), want: RejectedAttestation},
 		"another data source":           {seg: fresh(c, "elsewhere", func(h *recording.Head) { h.DataSource = "data/other" }), want: RejectedHead},
 		"a time to come":                {seg: c.session("future", w.now.Add(72*time.Hour)).seal(recording.EndNone), want: RejectedHead},
-		"an end that is not known":      {seg: fresh(c, "end", func(h *recording.Head) { h.End = "Maybe" }), want: RejectedHead},
+		"an end that is not known":      {seg: unknownEnd, want: RejectedHead},
 		"a segment that is left out":    {seg: skipped.seal(recording.EndNone), want: RejectedOrder},
 		"a chain that begins elsewhere": {seg: anew.seal(recording.EndNone), want: RejectedChain},
 		"one that is encrypted already": {seg: encrypted, want: RejectedSegment},
@@ -237,6 +240,32 @@ func TestNothingIsAcknowledgedBeforeItsLeafIsWritten(t *testing.T) {
 		t.Errorf("entry %+v", e)
 	}
 	c.kept(r.seal(recording.EndNone))
+}
+
+// A replica put the last segment and died before its leaf and entry; the one that takes it again knew the session as it was before.
+func TestWhatAReplicaLeftUndoneIsMadeUpForByOneThatKnewTheSession(t *testing.T) {
+	w := newWorld(t, "mem://")
+	log := &flaky{Log: w.log}
+	w.log = log
+	dies, stays := w.start(t), w.start(t)
+	c := newSidecar(t, pod).join(stays)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	c.join(dies)
+	must(t, c.stream.Flush(t.Context()))
+	last := r.seal(recording.EndComplete)
+	log.fail(1)
+	if ack, err := c.ship(last); err == nil {
+		t.Fatalf("%+v without a leaf", ack)
+	}
+	c.join(stays)
+	c.kept(last)
+	if e := w.entry(t, r.name(), r.began); e.Segments != 2 || e.End != string(recording.EndComplete) || e.Statements != 1 {
+		t.Errorf("entry %+v", e)
+	}
+	if got := w.leaves(t, ledger.KindSealed); len(got) != 2 {
+		t.Errorf("%d leaves", len(got))
+	}
 }
 
 func TestAnEntryThatWasLostIsMadeAgain(t *testing.T) {

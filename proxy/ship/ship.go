@@ -49,7 +49,7 @@ func (s *Spool) Ship(ctx context.Context, up Uplink) {
 	}
 }
 
-// round sends every segment that can be sent. An error of the uplink ends it.
+// round sends every segment that can be sent. An error of the uplink ends it; the next begins with another recording.
 func (s *Spool) round(ctx context.Context, up Uplink) error {
 	for e := s.first(); e != nil; {
 		l := e.Value.(*lane)
@@ -57,6 +57,7 @@ func (s *Spool) round(ctx context.Context, up Uplink) error {
 		if !s.opt.Now().Before(l.again) {
 			err := s.send(ctx, up, l)
 			if errors.Is(err, errUplink) {
+				s.yield(e)
 				return err
 			}
 			if err != nil { // of this recording; the others are not to wait for it
@@ -67,6 +68,14 @@ func (s *Spool) round(ctx context.Context, up Uplink) error {
 		e = after
 	}
 	return nil
+}
+
+// yield lets all other recordings go before one that was not answered for: what the operator cannot do may be about that one alone,
+// such as an object of it in the store that nobody can read, and must not keep the others here until the spool is full.
+func (s *Spool) yield(e *list.Element) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line.MoveToBack(e)
 }
 
 func (s *Spool) first() *list.Element {

@@ -61,6 +61,22 @@ func TestASegmentIsSentAgainFromWhereTheOperatorSaysThatItIs(t *testing.T) {
 	}
 }
 
+// What an operator cannot keep it does not answer for: that may be one recording's trouble, such as a broken object in the store.
+func TestARecordingThatIsNeverAnsweredForDoesNotHoldTheOthersUp(t *testing.T) {
+	s, in := spool(t, Options{}), newIntake()
+	in.silent = "one"
+	for _, id := range []string{"one", "two", "three"} { // the first in the line is the one
+		rec := open(t, s, id)
+		must(t, rec.Append(intent("select 1")), rec.Close())
+	}
+	s.shipping(t, in)
+	in.until(t, "the second did not arrive", arrived("two"))
+	in.until(t, "the third did not arrive", arrived("three"))
+	in.set(func(in *intake) { in.silent = "" })
+	in.until(t, "the first did not arrive once it was answered for", arrived("one"))
+	must(t, s.WaitEmpty(t.Context(), 20*time.Second))
+}
+
 func TestAFullSpoolRefusesStatementsUntilTheOperatorTakesIt(t *testing.T) {
 	s, in := spool(t, Options{Limit: 1 << 20}), newIntake()
 	in.down = true

@@ -21,7 +21,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/test/operatortest"
 )
 
-var errDown = errors.New("the operator is down")
+var (
+	errDown   = errors.New("the operator is down")
+	errSilent = errors.New("the operator does not answer")
+)
 
 // intake is an operator's end in memory, which checks what it gets. It can be down, refuse, or lie.
 type intake struct {
@@ -30,6 +33,7 @@ type intake struct {
 	mu     sync.Mutex
 	down   bool
 	refuse string
+	silent string // the recording that is not answered for
 	lie    func(*sidecarv1alpha1.RecordingAck)
 	chunks int
 	order  []string // recording and segment, of every chunk
@@ -44,6 +48,9 @@ func (in *intake) SendRecording(_ context.Context, c *sidecarv1alpha1.RecordingC
 	defer ask(in.moved)
 	if in.down {
 		return nil, errDown
+	}
+	if in.silent != "" && in.silent == c.GetId() {
+		return nil, errSilent
 	}
 	in.chunks++
 	in.order = append(in.order, fmt.Sprintf("%s/%d@%d", c.GetId(), c.GetSegment(), c.GetOffset()))

@@ -20,6 +20,7 @@ const (
 // Of a sidecar's key.
 const (
 	KeyNotAttested  Code = "KeyNotAttested"  // the operator's word for the key is missing
+	AttestedLater   Code = "AttestedLater"   // a segment is from before the operator attested its key
 	BadAttestation  Code = "BadAttestation"  // it is not signed by the operator
 	WrongPod        Code = "WrongPod"        // the key is of another pod than the place
 	AfterEnd        Code = "AfterEnd"        // a key was used after its end
@@ -93,6 +94,7 @@ var rules = map[Code]rule{
 	LogStale:      {Incomplete, "the operator is not running or cannot write to the store; or this is a copy of an older state"},
 
 	KeyNotAttested:  {Tampered, "somebody without the operator's attestation sealed it"},
+	AttestedLater:   {Note, "the operator began to keep recordings when the sidecar was already recording; its times before that are the sidecar's word alone"},
 	BadAttestation:  {Tampered, "the attestation was forged; or the operator's key given is of another installation"},
 	WrongPod:        {Tampered, "it was moved from one pod's folder into another's"},
 	AfterEnd:        {Tampered, "somebody uses the key of a sidecar that is gone"},

@@ -64,6 +64,9 @@ func (v *verifier) signedHead(w where, s *recording.Signed) (h recording.Head, a
 		return h, att, false
 	}
 	if h.Attestation == nil {
+		if att, ok := v.attestedLater(&h, s); ok {
+			return h, att, true
+		}
 		v.add(w.finding(KeyNotAttested, "the head carries no attestation of key %s", short(h.Key)))
 		return h, att, false
 	}
@@ -77,6 +80,16 @@ func (v *verifier) signedHead(w where, s *recording.Signed) (h recording.Head, a
 		return h, att, false
 	}
 	return h, att, true
+}
+
+// attestedLater returns the log's attestation for a head that carries none: it was sealed before the operator had a word for the key,
+// such as before recordings were switched on. Who may do without is only whose key the log has for its pod, and only for what was sealed before.
+func (v *verifier) attestedLater(h *recording.Head, s *recording.Signed) (att recording.Attestation, ok bool) {
+	k := v.keys[h.Key]
+	if k == nil || !k.logged || h.Sealed.After(k.since.Add(Skew)) || (&recording.Segment{Signed: *s}).VerifyHead(k.pub) != nil {
+		return att, false
+	}
+	return recording.Attestation{Namespace: k.pod.namespace, Pod: k.pod.name, UID: k.pod.uid, Key: k.pub, Time: k.since}, true
 }
 
 // shape says what cannot be in a head.

@@ -32,6 +32,7 @@ type key struct {
 	pub    ed25519.PublicKey
 	pod    *pod
 	logged bool      // its attestation is in the log
+	early  bool      // it was said that it sealed before it was attested
 	since  time.Time // it was attested first
 	at     int64     // the leaf that it came with
 

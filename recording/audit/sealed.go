@@ -33,8 +33,13 @@ func (v *verifier) sealedLeaf(ctx context.Context, p *pod, l *ledger.Sealed, w w
 	if k == nil {
 		return
 	}
+	if h.Attestation != nil {
+		v.sealedTimes(k, &h, &att, w)
+	} else if !k.early {
+		k.early = true
+		v.add(w.finding(AttestedLater, "it was sealed at %s, and its key %s was attested at %s", utc(h.Sealed), short(k.id), utc(k.since)))
+	}
 	h.Attestation = nil // it was looked at, and is large
-	v.sealedTimes(k, &h, &att, w)
 	v.believed(k, &h, w)
 	v.serial(k, &h, &l.Head, w)
 	fp := fingerprintOf(name)
@@ -63,7 +68,7 @@ func (v *verifier) sealedTimes(k *key, h *recording.Head, att *recording.Attesta
 		v.add(w.finding(Clock, "it was sealed at %s by the sidecar's clock, and logged at %s by the operator's", utc(h.Sealed), utc(w.at)))
 	case h.Sealed.Add(Skew).Before(att.Time):
 		v.add(w.finding(Clock, "it was sealed at %s by the sidecar's clock, and its key was attested at %s by the operator's", utc(h.Sealed), utc(att.Time)))
-	case !h.Recovered && h.From.Add(Skew).Before(k.since):
+	case !h.Recovered && !k.early && h.From.Add(Skew).Before(k.since):
 		v.add(w.finding(Clock, "its first record is of %s by the sidecar's clock, and its key was first attested at %s by the operator's", utc(h.From), utc(k.since)))
 	}
 }

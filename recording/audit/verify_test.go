@@ -2,7 +2,9 @@ package audit
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 )
 
 func TestATrueStoreHasNothingButNotes(t *testing.T) {
@@ -28,6 +30,30 @@ func TestATrueStoreHasNothingButNotes(t *testing.T) {
 	t.Logf("%d stores: %+v", rounds, total)
 	if total.Erased == 0 || total.Removed == 0 || total.Recovered == 0 || total.Running == 0 {
 		t.Error("the stores had not all that a store may have")
+	}
+}
+
+// Where recordings are switched on, sidecars have sealed already: by keys of which the operator had said nothing.
+func TestWhatWasSealedBeforeTheOperatorKeptRecordingsIsNoted(t *testing.T) {
+	for seed := range 10 {
+		w := build(rand.New(rand.NewPCG(uint64(seed), 2)), hook{late: 6 * time.Minute}, "alive", "stopped")
+		_, found, _ := w.verify(t, Scope{})
+		for _, f := range found {
+			if f.Severity != Note {
+				t.Errorf("seed %d: %+v (leaf %v)", seed, f, index64(f.LogIndex))
+			}
+		}
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == AttestedLater }) {
+			t.Errorf("seed %d: it is not noted: %s", seed, brief(found))
+		}
+	}
+}
+
+func TestWhatIsSealedWithoutTheOperatorsWordOnceThereIsOneIsFound(t *testing.T) {
+	w := build(rand.New(rand.NewPCG(1, 3)), hook{unattested: true}, "alive")
+	_, found, _ := w.verify(t, Scope{})
+	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == KeyNotAttested && f.Severity == Tampered }) {
+		t.Error(brief(found))
 	}
 }
 

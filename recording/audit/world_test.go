@@ -58,6 +58,9 @@ type hook struct {
 	clock func(p *gpod, t time.Time) time.Time
 	// afterEnd is called when a session has ended.
 	ended func(s *gsession, t time.Time)
+	// late is how long pods run before the operator keeps recordings. unattested seals without the operator's word ever after.
+	late       time.Duration
+	unattested bool
 }
 
 type gkey struct {
@@ -70,6 +73,7 @@ type gkey struct {
 	beats  uint64
 	pod    *gpod
 	since  time.Time
+	later  time.Time // when the operator attested it, where that was not at once
 }
 
 type gpod struct {
@@ -83,6 +87,8 @@ type gpod struct {
 	sessions []*gsession
 	spool    []func(time.Time) // sealed, and not yet shipped
 	gone     time.Time
+	// attestedAt is since when the operator keeps recordings, where that is later than the pod.
+	attestedAt time.Time
 }
 
 type gsession struct {
@@ -160,11 +166,17 @@ func (w *world) newKey(p *gpod, at time.Time) *gkey {
 	var err error
 	k.sealer, err = recording.NewSealer(k.priv)
 	must(err)
-	k.att, err = recording.Attest(w.operator, &recording.Attestation{
-		Namespace: p.pod.Namespace, Pod: p.pod.Name, UID: p.pod.UID, ServiceAccount: "report", Node: "n1", Key: k.priv.Public().(ed25519.PublicKey), Time: at,
+	k.att = w.attest(k, at)
+	return k
+}
+
+func (w *world) attest(k *gkey, at time.Time) recording.Signed {
+	p := k.pod.pod
+	att, err := recording.Attest(w.operator, &recording.Attestation{
+		Namespace: p.Namespace, Pod: p.Name, UID: p.UID, ServiceAccount: "report", Node: "n1", Key: k.priv.Public().(ed25519.PublicKey), Time: at,
 	})
 	must(err)
-	return k
+	return att
 }
 
 func (p *gpod) clock(t time.Time) time.Time {
@@ -180,7 +192,11 @@ func (w *world) run(kind, name string, start time.Time, life time.Duration) *gpo
 	p.pod = ledger.Pod{Namespace: []string{"shop", "data"}[w.r.IntN(2)], Name: name, UID: fmt.Sprintf("%08x-%04x", w.r.Uint32(), w.r.Uint32()&0xffff)}
 	w.pods = append(w.pods, p)
 	p.key = w.newKey(p, start)
-	w.leafAt(start, ledger.Leaf{Kind: ledger.KindAttested, Pod: p.pod, Attestation: &p.key.att})
+	if late := w.hook.late; late > 0 {
+		p.attestedAt = start.Add(late)
+		p.key.att, p.key.later = w.attest(p.key, p.attestedAt), p.attestedAt
+	}
+	w.leafAt(start.Add(w.hook.late), ledger.Leaf{Kind: ledger.KindAttested, Pod: p.pod, Attestation: &p.key.att})
 	end := start.Add(life)
 	crash := start.Add(life/3 + time.Duration(w.r.IntN(200))*time.Second).Truncate(15 * time.Second)
 	if kind == "alive" {
@@ -246,6 +262,9 @@ func (p *gpod) tick(t time.Time) {
 
 // ship sends what was sealed; some of it waits.
 func (p *gpod) ship(t time.Time) {
+	if t.Before(p.attestedAt) {
+		return
+	}
 	for _, f := range p.spool {
 		f(t)
 	}
@@ -254,6 +273,9 @@ func (p *gpod) ship(t time.Time) {
 
 func (p *gpod) beat(t time.Time, last bool) {
 	k := p.key
+	if t.Before(p.attestedAt) {
+		return
+	}
 	k.beats++
 	serial, sum := k.sealed()
 	s, err := recording.Beat(k.priv, &recording.Heartbeat{
@@ -340,6 +362,9 @@ func (s *gsession) seal(k *gkey, t time.Time, end recording.End, recovered bool)
 	w := s.pod.w
 	h := recording.Head{
 		Session: s.name.ID, DataSource: "data/orders", Segment: s.segment + 1, Sealed: s.pod.clock(t), End: end, Recovered: recovered, Attestation: &k.att,
+	}
+	if t.Before(k.later) || w.hook.unattested {
+		h.Attestation = nil
 	}
 	records := s.buf
 	s.buf = nil
