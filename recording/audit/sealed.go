@@ -215,7 +215,7 @@ func (v *verifier) indexed(ctx context.Context, fp fingerprint, s *session, read
 		return fmt.Errorf("%s: %w", w.object, err)
 	}
 	var e index.Entry
-	if err := json.Unmarshal(b, &e); err != nil {
+	if json.Unmarshal(b, &e) != nil {
 		v.add(w.finding(IndexWrong, "the entry cannot be read"))
 		return nil
 	}
