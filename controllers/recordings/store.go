@@ -138,8 +138,7 @@ func (s *Store) fit(ctx context.Context, st *Stream, session store.Session, seg 
 	}
 	next := state.entry
 	next.cloneLists()
-	records, err := seg.Records(nil)
-	if err != nil || !next.take(&seg.Head, records, st.pod) {
+	if !next.takeFrom(seg, st.pod) {
 		return RejectedSegment, nil
 	}
 	return s.keep(ctx, state, st, seg, next)
