@@ -26,7 +26,7 @@ func TestOptionsThatCannotWorkAreRefusedByTheirFlag(t *testing.T) {
 		"--recordings-limit: 9 bytes are too few":            func(o *Options) { o.RecordingsLimit = 9 },
 		"--recordings-retention 1m0s: give it a time":        func(o *Options) { o.RecordingsRetention = time.Minute },
 		"--recordings-retention -1h0m0s: give it a time":     func(o *Options) { o.RecordingsRetention = -time.Hour },
-		"set --proxy-image":                                  func(o *Options) { o.ProxyImage = "" },
+		"set --proxy-image": func(o *Options) { o.ProxyImage = "" },
 	} {
 		o := sensible()
 		change(&o)

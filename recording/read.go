@@ -89,7 +89,7 @@ func (r *Reader) Report() Report {
 // is not what was written; or that of the underlying reader, or of WithIdentity.
 func (r *Reader) Next() (rec Record, err error) {
 	if r.err == nil && r.from == nil {
-		r.from, r.err = r.recognise()
+		r.from, r.err = r.recognize()
 	}
 	if r.err == nil {
 		rec, r.err = r.from.event()
@@ -100,8 +100,8 @@ func (r *Reader) Next() (rec Record, err error) {
 	return rec, nil
 }
 
-// recognise tells the versions apart. What is neither, or too short to say, is left to version 1 to refuse.
-func (r *Reader) recognise() (source, error) {
+// recognize tells the versions apart. What is neither, or too short to say, is left to version 1 to refuse.
+func (r *Reader) recognize() (source, error) {
 	b, err := r.in.Peek(len(segmentMagic))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("recording: %w", err)

@@ -123,7 +123,7 @@ func (e *eraseCommand) erase(ctx context.Context, session store.Session) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it closes connections that nothing is read from any more
 	err = r.Erase(ctx, session, e.reason)
 	if errors.Is(err, store.ErrErased) {
 		_, err = fmt.Fprintf(e.out, "session %s: was erased before\n", session.ID)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -112,7 +111,7 @@ func (e *exportCommand) target() (target, error) {
 		}
 		out, end = f, f.Close
 	}
-	w := bufio.NewWriter(io.Writer(out))
+	w := bufio.NewWriter(out)
 	lines := json.NewEncoder(w)
 	return target{
 		func(_ context.Context, event *ocsf.Event) error { return lines.Encode(event) },

@@ -30,8 +30,13 @@ func TestSessionsSinceListsWhatIsKept(t *testing.T) {
 		flags []string
 		ids   string
 	}{
-		{[]string{"-A"}, "one two"}, {[]string{"-n", "web"}, "two"}, {[]string{"-A", "--table", "public.customers"}, "one two"}, {[]string{"-A", "--table", "public.nothing"}, ""},
-		{[]string{"-A", "--denied", "--rule", "read"}, "one two"}, {[]string{"-A", "--until", "2026-02-01T00:00:00Z"}, ""}, {[]string{"-A", "--db-user", "nobody"}, ""},
+		{[]string{"-A"}, "one two"},
+		{[]string{"-n", "web"}, "two"},
+		{[]string{"-A", "--table", "public.customers"}, "one two"},
+		{[]string{"-A", "--table", "public.nothing"}, ""},
+		{[]string{"-A", "--denied", "--rule", "read"}, "one two"},
+		{[]string{"-A", "--until", "2026-02-01T00:00:00Z"}, ""},
+		{[]string{"-A", "--db-user", "nobody"}, ""},
 	} {
 		code, out, errOut := run(append([]string{"sessions", "--store", s.Dir, "--since", year, "-o", "json"}, c.flags...)...)
 		var got struct{ Sessions []struct{ Session string } }
@@ -102,9 +107,15 @@ func TestAnExportEndsWhereARecordingIsBroken(t *testing.T) {
 
 func TestFlagsThatDoNotGoTogetherAreRefused(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
-		{"sessions --table x", "--table goes with --since"}, {"sessions --since yesterday --store /x", "--since \"yesterday\": write a span"}, {"export", "name files, or say --since 24h"},
-		{"export x.twr --denied", "--denied goes with --since"}, {"export x.twr --format csv", "--format csv: it is ocsf"}, {"replay x.twr --speed -1", "--speed -1"},
-		{"replay x.twr --format html --follow", "--follow go with"}, {"replay x.twr y.twr --format csv", "of one session"}, {"export x.twr --otlp collector", "is no URL of a collector"},
+		{"sessions --table x", "--table goes with --since"},
+		{"sessions --since yesterday --store /x", "--since \"yesterday\": write a span"},
+		{"export", "name files, or say --since 24h"},
+		{"export x.twr --denied", "--denied goes with --since"},
+		{"export x.twr --format csv", "--format csv: it is ocsf"},
+		{"replay x.twr --speed -1", "--speed -1"},
+		{"replay x.twr --format html --follow", "--follow go with"},
+		{"replay x.twr y.twr --format csv", "of one session"},
+		{"export x.twr --otlp collector", "is no URL of a collector"},
 	} {
 		if code, out, errOut := run(strings.Fields(c.args)...); code != 1 || out != "" || !strings.Contains(errOut, c.says) {
 			t.Errorf("%s: exit code %d, %s%s", c.args, code, out, errOut)

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/recording/store"
 )
 
-// parameters reads the query. What is not known is refused: a misspelt parameter must not change what is answered.
+// parameters reads the query. What is not known is refused: a misspelled parameter must not change what is answered.
 func parameters(r *http.Request, known ...string) (map[string]string, *wire.Refusal) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

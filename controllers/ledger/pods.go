@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tidewaiter/tidewaiter/recording/ledger"
@@ -49,10 +50,16 @@ func (s *Sequencer) readPods(ctx context.Context) (leftPods, error) {
 	if err != nil {
 		return left, err
 	}
+	return parsePods(data), nil
+}
+
+// parsePods is empty of what is none: the whole log is read instead.
+func parsePods(data []byte) leftPods {
+	var left leftPods
 	if json.Unmarshal(data, &left) != nil {
-		return leftPods{}, nil // the whole log is read instead
+		return leftPods{}
 	}
-	return left, nil
+	return left
 }
 
 // keepPods writes the object.
@@ -143,7 +150,7 @@ func ended(ctx context.Context, from client.Reader, p ledger.Pod) (string, error
 	switch {
 	case client.IgnoreNotFound(err) != nil:
 		return "", fmt.Errorf("read Pod %s/%s: %w", p.Namespace, p.Name, err)
-	case err != nil || string(pod.UID) != p.UID:
+	case apierrors.IsNotFound(err), string(pod.UID) != p.UID:
 		return GoneDeleted, nil
 	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
 		return GoneFinished, nil

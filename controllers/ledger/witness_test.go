@@ -281,10 +281,16 @@ func TestWhatAWitnessMayAnswerIsBounded(t *testing.T) {
 	other := startWitness(t, "witness.example/one") // of the same name, with another key
 	key, _, _ := strings.Cut(good.config, "@")
 	answers := map[string]http.HandlerFunc{
-		"nothing":         func(http.ResponseWriter, *http.Request) {},
-		"too much":        func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("— x y\n"), 1<<20)) },
-		"an endless size": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409); _, _ = w.Write([]byte("99\n")) },
-		"a size again":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409); _, _ = w.Write([]byte("1\n")) },
+		"nothing":  func(http.ResponseWriter, *http.Request) {},
+		"too much": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte("— x y\n"), 1<<20)) },
+		"an endless size": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write([]byte("99\n"))
+		},
+		"a size again": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write([]byte("1\n"))
+		},
 		"another direction": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, good.URL+"/add-checkpoint", http.StatusTemporaryRedirect)
 		},

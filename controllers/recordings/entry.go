@@ -22,6 +22,12 @@ func (e *entry) cloneLists() {
 	e.Tables, e.Tags, e.Rules, e.Kinds = slices.Clone(e.Tables), slices.Clone(e.Tags), slices.Clone(e.Rules), slices.Clone(e.Kinds)
 }
 
+// takeFrom is take with the records of a segment; it is false too where they cannot be read.
+func (e *entry) takeFrom(seg *recording.Segment, pod Pod) bool {
+	records, err := seg.Records(nil)
+	return err == nil && e.take(&seg.Head, records, pod)
+}
+
 // take takes a segment's events into account, and reports whether the records are what their head says.
 func (e *entry) take(h *recording.Head, records []byte, pod Pod) bool {
 	if h.Segment == 1 {

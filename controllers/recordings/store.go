@@ -138,13 +138,9 @@ func (s *Store) fit(ctx context.Context, st *Stream, session store.Session, seg 
 	if rejected := state.follows(&seg.Head); rejected != "" {
 		return rejected, nil
 	}
-	records, err := seg.Records(nil)
-	if err != nil {
-		return RejectedSegment, nil
-	}
 	next := state.entry
 	next.cloneLists()
-	if !next.take(&seg.Head, records, st.pod) {
+	if !next.takeFrom(seg, st.pod) {
 		return RejectedSegment, nil
 	}
 	return s.keep(ctx, state, st, seg, next)

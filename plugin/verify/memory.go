@@ -65,7 +65,7 @@ func (m Memory) Keep(logKey string, checkpoint []byte) error {
 	if err != nil {
 		return fmt.Errorf("remembering the checkpoint: %w", err)
 	}
-	defer os.Remove(f.Name()) // where it was not renamed
+	defer func() { _ = os.Remove(f.Name()) }() // where it was not renamed; a file that stays is no checkpoint
 	_, err = f.Write(checkpoint)
 	if err == nil {
 		err = f.Sync()

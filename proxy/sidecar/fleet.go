@@ -116,7 +116,9 @@ func (f *fleet) add(p control.Part) error {
 	s.who.pod.Store(&p.Identity)
 	s.source, err = datasource.New(p.Config, datasource.Parts{
 		Gate: gate, Identifier: &s.who, Observer: f.observer, Approver: f.broker, Lender: f.lender,
-		Recorder: func(c *datasource.Config) (session.Recorder, error) { return f.spool.Recorder(name, c.Durability, c.Loss) },
+		Recorder: func(c *datasource.Config) (session.Recorder, error) {
+			return f.spool.Recorder(name, c.Durability, c.Loss)
+		},
 		Keep: func(ctx context.Context, acquired []protocol.Acquired) error {
 			return f.keep(ctx, name, acquired)
 		},

@@ -206,6 +206,12 @@ func (v *verifier) whole(ctx context.Context, fp fingerprint, s *session) {
 // maxEntry is the largest entry of the index that is read.
 const maxEntry = 1 << 20
 
+// readEntry is not ok where it is no entry, which whoever writes to the store can have done.
+func readEntry(b []byte) (e index.Entry, ok bool) {
+	err := json.Unmarshal(b, &e)
+	return e, err == nil
+}
+
 // indexed compares a session with its entry in the index.
 func (v *verifier) indexed(ctx context.Context, fp fingerprint, s *session, read bool, w where) error {
 	w.segment, w.object = 0, s.name.Entry(s.began)
@@ -219,8 +225,8 @@ func (v *verifier) indexed(ctx context.Context, fp fingerprint, s *session, read
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.object, err)
 	}
-	var e index.Entry
-	if err := json.Unmarshal(b, &e); err != nil {
+	e, ok := readEntry(b)
+	if !ok {
 		v.add(w.finding(IndexWrong, "the entry cannot be read"))
 		return nil
 	}

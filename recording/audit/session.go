@@ -24,7 +24,6 @@ type session struct {
 	began   time.Time
 	// recovered says that a later process seals.
 	recovered bool
-	broken    bool // something was wrong with it, so that what follows from it is not said again
 	ahead     map[uint64]aheadSegment
 	// skipped says that segments of it are out of scope or could not be read, so that counts say nothing.
 	skipped bool

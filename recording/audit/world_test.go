@@ -96,7 +96,6 @@ type gsession struct {
 	name    store.Session
 	enc     recording.Encoder
 	buf     []byte
-	unread  []access.Event
 	entry   index.Entry
 	id      *age.X25519Identity
 	segment uint64

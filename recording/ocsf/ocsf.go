@@ -245,7 +245,7 @@ func (m *Mapper) event(class, activity, severity int, seq uint64, uid string, at
 		Source:   &Endpoint{Name: pod, UID: o.Identity.PodUID, IP: address(o.Client)},
 	}
 	if p := o.Identity.Process; p != nil {
-		e.Actor.Process = &Process{p.Exe, int(p.PID)}
+		e.Actor.Process = &Process{p.Exe, p.PID}
 	}
 	return e
 }

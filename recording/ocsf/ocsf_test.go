@@ -116,7 +116,7 @@ func TestACollectorGetsEveryEventAndItsRefusalIsAnError(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		m, answer := &collector.ExportLogsServiceRequest{}, &collector.ExportLogsServiceResponse{}
 		if err := proto.Unmarshal(body, m); err != nil || r.URL.Path != "/v1/logs" {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		for _, l := range m.ResourceLogs[0].ScopeLogs[0].LogRecords {

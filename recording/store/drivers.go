@@ -1,7 +1,7 @@
 package store
 
-// The stores that a URL may name beside folders: s3://, gs://, azblob://, and mem:// for tests.
 import (
+	// The stores that a URL may name beside folders: s3://, gs://, azblob://, and mem:// for tests.
 	_ "gocloud.dev/blob/azureblob"
 	_ "gocloud.dev/blob/gcsblob"
 	_ "gocloud.dev/blob/memblob"

@@ -252,15 +252,18 @@ func (f *folder) remove(_ context.Context, name string) error {
 	if err := f.sync(dir); err != nil {
 		return err
 	}
-	for ; dir != "."; dir = path.Dir(dir) { // of what is empty now nothing is kept
-		f.mu.Lock()
-		delete(f.synced, dir)
-		f.mu.Unlock()
-		if f.root.Remove(dir) != nil {
-			break
-		}
+	for dir != "." && f.removeEmpty(dir) { // of what is empty now nothing is kept
+		dir = path.Dir(dir)
 	}
 	return nil
+}
+
+// removeEmpty says whether the folder was empty, and is gone.
+func (f *folder) removeEmpty(dir string) bool {
+	f.mu.Lock()
+	delete(f.synced, dir)
+	f.mu.Unlock()
+	return f.root.Remove(dir) == nil
 }
 
 func (f *folder) locks(context.Context) error {

@@ -5,8 +5,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -239,7 +241,10 @@ func (s *stage) nothingIsTold() {
 		places["file "+path] = string(raw)
 		return err
 	}))
-	sawEnough := len(places["the logs"]) > 1000 && strings.Contains(places["every object of namespace shop"], "kind: Session")
+	records := s.opened()
+	maps.Copy(places, records)
+	sawEnough := len(places["the logs"]) > 1000 && strings.Contains(places["every object of namespace shop"], "kind: Session") &&
+		slices.ContainsFunc(slices.Collect(maps.Values(records)), func(text string) bool { return strings.Contains(text, "delete from orders") })
 	if !sawEnough {
 		s.Error("the search has found too little to have looked at all of it")
 	}

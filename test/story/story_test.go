@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/test/clustertest"
 	"github.com/tidewaiter/tidewaiter/test/postgrestest"
 )
@@ -273,32 +270,4 @@ func asPgError(err error) (pgconn.PgError, bool) {
 		return pgconn.PgError{}, false
 	}
 	return *pg, true
-}
-
-// recordingsArrive looks at what the operator has been given.
-func (s *stage) recordingsArrive() {
-	var files []string
-	s.until("a recording is with the operator", func(context.Context) error {
-		files = nil
-		err := filepath.WalkDir(s.cluster.Recordings, func(path string, entry os.DirEntry, err error) error {
-			if err == nil && entry.Type().IsRegular() && strings.HasSuffix(path, ".twr") {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err == nil && len(files) == 0 {
-			err = fmt.Errorf("there is none")
-		}
-		return err
-	})
-	for _, name := range files {
-		file, err := os.Open(name)
-		s.must(err)
-		report, err := recording.Verify(file)
-		s.must(file.Close())
-		if err != nil {
-			s.Errorf("%s: %v (%+v)", filepath.Base(name), err, report)
-		}
-	}
-	s.Logf("%d recordings are with the operator", len(files))
 }

@@ -92,15 +92,16 @@ var steps = []step{
 	{
 		title: "Where is the password?",
 		about: "The file passwords holds both, plain and in base64. They are searched for in every object of the agent's namespace, in\n" +
-			"the log of operator and sidecar, in the sidecar's environment, arguments and volumes, and in the recordings.",
+			"the log of operator and sidecar, in the sidecar's environment, arguments and volumes, in the recordings as they are stored,\n" +
+			"encrypted, and in what was recorded, exported as events.",
 		take:     passwordIsSearched,
 		verified: "found nowhere; that such a search finds what is there was tried with data/orders",
 	},
 	{
 		title:    "What has happened?",
-		about:    "The sidecar recorded every session and shipped it to the operator, which keeps it.",
+		about:    "The sidecar recorded every session, signed it and shipped it to the operator, which keeps it encrypted and notes it in a log.",
 		take:     sessionIsReplayed,
-		verified: "denials, the policy's change and the end are in it, its chain holds, and a copy with one letter changed is found out",
+		verified: "denials, the policy's change and the end are in it, all is verified, and one byte that is changed in the store is found out",
 	},
 }
 

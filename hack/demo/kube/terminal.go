@@ -24,7 +24,7 @@ const patience = 5 * time.Second
 func (s *stage) bash(ctx context.Context, typed string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "bash", "-c", typed)
 	cmd.Env = append(s.cluster.API.Command(ctx).Env, "PATH="+s.path("bin")+":"+s.cluster.API.BinDir+":"+os.Getenv("PATH"),
-		"HOME="+s.dir, "LC_ALL=C.UTF-8", "PAGER=cat", "PSQLRC=/dev/null", "PGAPPNAME=psql", "OWNER="+s.db.DSN(shop.Database))
+		"HOME="+s.dir, "LC_ALL=C.UTF-8", "PAGER=cat", "PSQLRC=/dev/null", "PGAPPNAME=psql", "OWNER="+s.db.DSN(shop.Database), "READER="+s.cluster.Reader())
 	if s.pod != nil {
 		cmd.Env = append(cmd.Env, clustertest.Environment(s.pod)...)
 	}

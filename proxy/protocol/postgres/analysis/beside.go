@@ -10,14 +10,14 @@ import (
 //
 // It goes by nodes and not by places in the text, since bodies of functions and views are other texts.
 type beside struct {
-	places map[any]neighbour // by *pg.A_Const and *pg.ParamRef
+	places map[any]neighbor // by *pg.A_Const and *pg.ParamRef
 	// met are the columns that protected ones are compared with or written from: what is equal to one of them may be
 	// equal to a protected value.
 	met flow
 }
 
-// neighbour is what a constant stands beside.
-type neighbour struct {
+// neighbor is what a constant stands beside.
+type neighbor struct {
 	columns []origin
 	tagged  bool // or nobody knows
 }
@@ -54,13 +54,13 @@ func (b *beside) note(place any, f flow) {
 		return
 	}
 	if b.places == nil {
-		b.places = map[any]neighbour{}
+		b.places = map[any]neighbor{}
 	}
 	certain := !f.protected() && !f.opaque && !f.many && len(f.sources) > 0
 	for _, o := range f.sources {
 		certain = certain && o.relation != 0 && o.number > 0 && o.how <= Derived
 	}
-	b.places[place] = neighbour{columns: unionOrigins(was.columns, f.sources), tagged: was.tagged || !certain}
+	b.places[place] = neighbor{columns: unionOrigins(was.columns, f.sources), tagged: was.tagged || !certain}
 }
 
 // count notes a number of rows, as LIMIT and OFFSET have one: it is no value.
@@ -79,9 +79,9 @@ func (b *beside) count(n *pg.Node) {
 	}
 	if _, seen := b.places[place]; !seen && len(b.places) < maxBeside {
 		if b.places == nil {
-			b.places = map[any]neighbour{}
+			b.places = map[any]neighbor{}
 		}
-		b.places[place] = neighbour{}
+		b.places[place] = neighbor{}
 	}
 }
 
