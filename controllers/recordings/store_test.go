@@ -1,6 +1,7 @@
 package recordings
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"path/filepath"
