@@ -47,7 +47,7 @@ lint: need-cc ## run the linters of .golangci.yml
 
 .PHONY: test
 test: need-cc need-postgres ## run all tests, with a real PostgreSQL and Kubernetes API server that they start themselves
-	@assets=$$($(KUBE_ASSETS)); export KUBEBUILDER_ASSETS="$$assets"; set -x; $(GO) test -timeout 20m ./...
+	@assets=$$($(KUBE_ASSETS)); export KUBEBUILDER_ASSETS="$$assets"; set -x; $(GO) test -timeout 30m ./...
 
 .PHONY: kube-assets
 kube-assets: ## print the folder of etcd, kube-apiserver and kubectl; the first time, get them
