@@ -100,6 +100,24 @@ func newSidecarStream(c *sidecar, s *Store) *Stream {
 	return st
 }
 
+// A session that ends just after another replica erased it must not leave in the index whom and what it was about.
+func TestTheEndOfASessionThatAnotherReplicaErasedLeavesNoNamesInTheIndex(t *testing.T) {
+	w := newWorld(t, "mem://")
+	first, second := w.start(t), w.start(t)
+	c := newSidecar(t, pod).join(first)
+	r := c.session("s-1", w.now)
+	c.kept(r.seal(recording.EndNone))
+	c.kept(r.seal(recording.EndNone))
+	if e := w.entry(t, r.name(), r.began); e.User == "" || len(e.Tables) == 0 {
+		t.Fatalf("the entry has no names: %+v", e)
+	}
+	must(t, second.Erase(t.Context(), r.name(), "ada", "asked for"))
+	c.kept(r.seal(recording.EndComplete))
+	if e := w.entry(t, r.name(), r.began); e.User != "" || len(e.Tables) > 0 || e.Segments != 3 {
+		t.Errorf("entry %+v", e)
+	}
+}
+
 func TestErasingNeedsASessionAndSomebodyWhoAsks(t *testing.T) {
 	w := newWorld(t, "mem://")
 	s := w.start(t)

@@ -24,7 +24,9 @@ const recipientAge = 5 * time.Minute
 
 // encrypt returns the object of a segment.
 func (s *Store) encrypt(ctx context.Context, state *state, seg *recording.Segment) (data []byte, rejected string, err error) {
-	if now := s.o.Now(); state.recipient == nil || (!state.erased && now.Sub(state.asked) > recipientAge) {
+	// With the last segment it is asked again: what is then in the index stays there.
+	old := s.o.Now().Sub(state.asked) > recipientAge || seg.Head.End != recording.EndNone
+	if now := s.o.Now(); state.recipient == nil || !state.erased && old {
 		state.asked = now
 		state.recipient, state.erased, err = s.recipient(ctx, state.session, seg.Head.Segment == 1)
 		if errors.Is(err, store.ErrErased) {

@@ -146,8 +146,8 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 	skipped := c.session("base", w.now)
 	*skipped = *base
 	skipped.seal(recording.EndNone)
-	anew := c.session("base", w.now.Add(time.Second))
-	anew.n = 1
+	anew := c.session("base", w.now.Add(time.Second)) // as many records, and others
+	anew.seal(recording.EndNone)
 	encrypted := fresh(c, "encrypted", nil)
 	encrypted.Kind = recording.BodyEncrypted
 	for name, c2 := range map[string]struct {
