@@ -30,8 +30,14 @@ const (
 type recorder struct {
 	open   atomic.Bool // recordAll takes what is queued, all of it
 	chunks chan *sidecarv1alpha1.RecordingChunk
-	beats  chan *sidecarv1alpha1.RecordingHeartbeat
+	beats  chan heard
 	looks  chan look
+}
+
+// heard is a heartbeat, and when it came.
+type heard struct {
+	beat *sidecarv1alpha1.RecordingHeartbeat
+	at   time.Time
 }
 
 // look asks for a session that has ended.
@@ -40,7 +46,7 @@ type look struct{ dataSource, session string }
 func newRecorder() *recorder {
 	return &recorder{
 		chunks: make(chan *sidecarv1alpha1.RecordingChunk, maxChunks),
-		beats:  make(chan *sidecarv1alpha1.RecordingHeartbeat, maxBeats),
+		beats:  make(chan heard, maxBeats),
 		looks:  make(chan look, 1),
 	}
 }
@@ -87,7 +93,7 @@ func (l *line) takeChunk(chunk *sidecarv1alpha1.RecordingChunk) {
 // takeBeat queues a heartbeat for recordAll.
 func (l *line) takeBeat(beat *sidecarv1alpha1.RecordingHeartbeat) {
 	select {
-	case l.recorder.beats <- beat:
+	case l.recorder.beats <- heard{beat, time.Now()}:
 	default:
 		l.s.metrics.recording.WithLabelValues("HeartbeatDropped").Inc()
 	}
@@ -172,11 +178,11 @@ func (l *line) failed(err error, what string) {
 	}
 }
 
-func (l *line) beat(st *recordings.Stream, beat *sidecarv1alpha1.RecordingHeartbeat) {
+func (l *line) beat(st *recordings.Stream, h heard) {
 	if st == nil {
 		return
 	}
-	if err := st.Beat(recording.Signed{Statement: beat.GetStatement(), Signature: beat.GetSignature()}); err != nil {
+	if err := st.BeatAt(recording.Signed{Statement: h.beat.GetStatement(), Signature: h.beat.GetSignature()}, h.at); err != nil {
 		l.s.metrics.recording.WithLabelValues("BadHeartbeat").Inc()
 	}
 }

@@ -297,6 +297,27 @@ func TestHeartbeatsAreLoggedAtMostEverySoOften(t *testing.T) {
 	}
 }
 
+// A store that is slow for minutes keeps heartbeats waiting behind the segment that it is busy with.
+func TestHeartbeatsThatHadToWaitAreLoggedWithTheTimesAtWhichTheyCame(t *testing.T) {
+	w := newWorld(t, "mem://")
+	c := newSidecar(t, pod).join(w.start(t))
+	came := []time.Time{w.now, w.now.Add(time.Minute), w.now.Add(2 * time.Minute)}
+	w.pass(170 * time.Second)
+	for i, at := range append(came, came[2].Add(beatEvery-time.Second)) {
+		signed, err := recording.Beat(c.key, &recording.Heartbeat{Key: recording.IDOf(c.public()), Number: uint64(i + 1)})
+		must(t, err)
+		must(t, c.stream.BeatAt(signed, at))
+	}
+	must(t, c.stream.Flush(t.Context()))
+	got := map[time.Time]bool{}
+	for _, l := range w.leaves(t, ledger.KindAlive) {
+		got[l.Time] = true
+	}
+	if len(got) != 3 || !got[came[0]] || !got[came[1]] || !got[came[2]] {
+		t.Errorf("logged %v, came %v and one too soon", got, came)
+	}
+}
+
 func TestWhatWaitsForTheLogIsBounded(t *testing.T) {
 	w := newWorld(t, "mem://")
 	c := newSidecar(t, pod).join(w.start(t))

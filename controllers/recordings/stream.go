@@ -92,8 +92,13 @@ func (st *Stream) Append(ctx context.Context, c Chunk) (Ack, error) { return st.
 // Leave forgets what is not complete. It is called when the pod has no stream any more.
 func (st *Stream) Leave() { st.s.parts.Leave(st.pod.UID) }
 
-// Beat takes a heartbeat, which waits for Flush. One that comes too soon is left out, which is no error: the next says more.
-func (st *Stream) Beat(signed recording.Signed) error {
+// Beat is BeatAt now.
+func (st *Stream) Beat(signed recording.Signed) error { return st.BeatAt(signed, st.s.o.Now()) }
+
+// BeatAt takes a heartbeat that came at a time, and waits for Flush. One that came too soon after another is left out, which is no
+// error: the next says more. The time is when it came and not when somebody had time for it: those that waited behind a segment that
+// a slow store took minutes for would count as too soon, or make the sidecar's clock look wrong.
+func (st *Stream) BeatAt(signed recording.Signed, at time.Time) error {
 	if st.key == nil {
 		return ErrHeartbeat
 	}
@@ -103,22 +108,21 @@ func (st *Stream) Beat(signed recording.Signed) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	now := st.s.o.Now()
 	if h.Number <= st.number || st.last {
 		return ErrHeartbeat
 	}
-	if !h.Last && !st.beat.IsZero() && now.Sub(st.beat) < beatEvery {
+	if !h.Last && !st.beat.IsZero() && at.Sub(st.beat) < beatEvery {
 		return nil
 	}
-	st.number, st.beat, st.last = h.Number, now, h.Last
+	st.number, st.beat, st.last = h.Number, at, h.Last
 	if len(st.waiting) >= maxWaiting {
-		at := 0
+		oldest := 0
 		if st.waiting[0].Kind == ledger.KindAttested {
-			at = 1
+			oldest = 1
 		}
-		st.waiting = append(st.waiting[:at], st.waiting[at+1:]...)
+		st.waiting = append(st.waiting[:oldest], st.waiting[oldest+1:]...)
 	}
-	st.waiting = append(st.waiting, &ledger.Leaf{Kind: ledger.KindAlive, Time: now.UTC(), ID: newID(), Pod: st.pod.leaf(), Alive: &signed})
+	st.waiting = append(st.waiting, &ledger.Leaf{Kind: ledger.KindAlive, Time: at.UTC(), ID: newID(), Pod: st.pod.leaf(), Alive: &signed})
 	return nil
 }
 

@@ -135,7 +135,11 @@ func (v *verifier) attestedLeaf(p *pod, s *recording.Signed, w where) {
 		return
 	}
 	if d := w.at.Sub(att.Time); d > Grace || d < -Skew {
-		v.add(w.finding(LogTime, "the attestation is of %s, and was logged at %s", utc(att.Time), utc(w.at)))
+		f := w.finding(LogTime, "the attestation is of %s, and was logged at %s", utc(att.Time), utc(w.at))
+		if d > Grace { // as after an outage of the store, and nobody gains by it: what the key had signed waited with it
+			f.Severity, f.Cause = Incomplete, "the operator could not write to the log for that long, or the leaf was held back"
+		}
+		v.add(f)
 	}
 	if k := v.keyOf(p, &att, w); k != nil {
 		k.logged = true

@@ -57,6 +57,21 @@ func TestWhatIsSealedWithoutTheOperatorsWordOnceThereIsOneIsFound(t *testing.T) 
 	}
 }
 
+func TestAnOutageOfTheLogIsNotCalledTampering(t *testing.T) {
+	for seed := range 6 {
+		w := build(rand.New(rand.NewPCG(uint64(seed), 4)), hook{late: Grace + 2*time.Minute, outage: true}, "alive", "alive")
+		_, found, _ := w.verify(t, Scope{})
+		for _, f := range found {
+			if f.Severity == Tampered {
+				t.Errorf("seed %d: %+v (leaf %v)", seed, f, index64(f.LogIndex))
+			}
+		}
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == LogTime && f.Severity == Incomplete }) {
+			t.Errorf("seed %d: it is not said: %s", seed, brief(found))
+		}
+	}
+}
+
 func index64(i *int64) int64 {
 	if i == nil {
 		return -1

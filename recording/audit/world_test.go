@@ -61,6 +61,7 @@ type hook struct {
 	// late is how long pods run before the operator keeps recordings. unattested seals without the operator's word ever after.
 	late       time.Duration
 	unattested bool
+	outage     bool // late is how long the log could not be written to
 }
 
 type gkey struct {
@@ -193,7 +194,9 @@ func (w *world) run(kind, name string, start time.Time, life time.Duration) *gpo
 	p.key = w.newKey(p, start)
 	if late := w.hook.late; late > 0 {
 		p.attestedAt = start.Add(late)
-		p.key.att, p.key.later = w.attest(p.key, p.attestedAt), p.attestedAt
+		if !w.hook.outage {
+			p.key.att, p.key.later = w.attest(p.key, p.attestedAt), p.attestedAt
+		}
 	}
 	w.leafAt(start.Add(w.hook.late), ledger.Leaf{Kind: ledger.KindAttested, Pod: p.pod, Attestation: &p.key.att})
 	end := start.Add(life)
