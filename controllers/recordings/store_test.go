@@ -1,6 +1,7 @@
 package recordings
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"path/filepath"
@@ -112,6 +113,11 @@ func TestWhatAKilledSidecarLeftIsTakenFromItsSuccessor(t *testing.T) {
 	next.kept(sealed)
 	r.c, r.head = next, func(h *recording.Head) { h.Recovered = true }
 	next.kept(r.seal(recording.EndCutOff))
+	// Where its last segment ends is where it was cut off: its end has no records.
+	short := old.session("s-2", w.now)
+	whole := short.seal(recording.EndNone)
+	next.kept(whole)
+	next.kept(next.cutOff(&whole.Head))
 	if got, err := w.read(t, r.name(), old.public(), next.public()); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -143,7 +149,10 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 	*skipped = *base
 	skipped.seal(recording.EndNone)
 	anew := c.session("base", w.now.Add(time.Second))
-	anew.n = 1
+	anew.seal(recording.EndNone) // never shipped: the second follows from it, and not from what is kept
+	endless := c.session("end", w.now).seal(recording.EndComplete) // its signature is good: no Sealer would make it
+	endless.Signed.Statement = bytes.Replace(endless.Signed.Statement, []byte(`"end":"Complete"`), []byte(`"end":"Maybe"`), 1)
+	endless.Signed.Signature = ed25519.Sign(c.key, append([]byte("tidewaiter.dev/recording/v2/segment\n"), endless.Signed.Statement...))
 	encrypted := fresh(c, "encrypted", nil)
 	encrypted.Kind = recording.BodyEncrypted
 	for name, c2 := range map[string]struct {
@@ -159,7 +168,7 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 		"another's attestation":         {seg: fresh(c, "theirs", func(h *recording.Head) { h.Attestation = stranger.stream.Attestation() }), want: RejectedAttestation},
 		"another data source":           {seg: fresh(c, "elsewhere", func(h *recording.Head) { h.DataSource = "data/other" }), want: RejectedHead},
 		"a time to come":                {seg: c.session("future", w.now.Add(72*time.Hour)).seal(recording.EndNone), want: RejectedHead},
-		"an end that is not known":      {seg: fresh(c, "end", func(h *recording.Head) { h.End = "Maybe" }), want: RejectedHead},
+		"an end that is not known":      {seg: endless, want: RejectedHead},
 		"a segment that is left out":    {seg: skipped.seal(recording.EndNone), want: RejectedOrder},
 		"a chain that begins elsewhere": {seg: anew.seal(recording.EndNone), want: RejectedChain},
 		"one that is encrypted already": {seg: encrypted, want: RejectedSegment},
