@@ -149,7 +149,7 @@ func TestWhatDoesNotFitIsNotTaken(t *testing.T) {
 	*skipped = *base
 	skipped.seal(recording.EndNone)
 	anew := c.session("base", w.now.Add(time.Second))
-	anew.seal(recording.EndNone) // never shipped: the second follows from it, and not from what is kept
+	anew.seal(recording.EndNone)                                   // never shipped: the second follows from it, and not from what is kept
 	endless := c.session("end", w.now).seal(recording.EndComplete) // its signature is good: no Sealer would make it
 	endless.Signed.Statement = bytes.Replace(endless.Signed.Statement, []byte(`"end":"Complete"`), []byte(`"end":"Maybe"`), 1)
 	endless.Signed.Signature = ed25519.Sign(c.key, append([]byte("tidewaiter.dev/recording/v2/segment\n"), endless.Signed.Statement...))
