@@ -29,9 +29,7 @@ func place(h *recording.Head, c *Chunk, now time.Time) string {
 		return RejectedHead
 	case h.From.IsZero(), h.To.Before(h.From), h.To.After(latest), h.Sealed.After(latest):
 		return RejectedHead
-	case h.First == 0, h.Last < h.First, h.Serial == 0:
-		return RejectedHead
-	case h.End != recording.EndNone && h.End != recording.EndComplete && h.End != recording.EndCutOff:
+	case h.Check() != nil:
 		return RejectedHead
 	}
 	return ""

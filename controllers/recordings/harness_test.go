@@ -194,6 +194,17 @@ func (r *session) seal(end recording.End, events ...access.Event) *recording.Seg
 	return seg
 }
 
+// cutOff ends a session whose last segment is given, as the process after the one that died does where nothing more was left.
+func (c *sidecar) cutOff(last *recording.Head) *recording.Segment {
+	c.t.Helper()
+	seg, err := c.sealer.Seal(recording.Head{
+		Session: last.Session, DataSource: last.DataSource, Segment: last.Segment + 1, First: last.Last + 1, Previous: last.Chain,
+		From: last.To, Sealed: last.To, End: recording.EndCutOff, Recovered: true, Attestation: c.stream.Attestation(),
+	}, nil)
+	must(c.t, err)
+	return seg
+}
+
 // ship sends a segment in chunks, as the session's.
 func (c *sidecar) ship(seg *recording.Segment) (Ack, error) {
 	return c.send(seg.Head.Session, seg.Head.Segment, seg.Append(nil))

@@ -113,6 +113,11 @@ func TestWhatAKilledSidecarLeftIsTakenFromItsSuccessor(t *testing.T) {
 	next.kept(sealed)
 	r.c, r.head = next, func(h *recording.Head) { h.Recovered = true }
 	next.kept(r.seal(recording.EndCutOff))
+	// Where its last segment ends is where it was cut off: its end has no records.
+	short := old.session("s-2", w.now)
+	whole := short.seal(recording.EndNone)
+	next.kept(whole)
+	next.kept(next.cutOff(&whole.Head))
 	if got, err := w.read(t, r.name(), old.public(), next.public()); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/plugin/reader"
 	"github.com/tidewaiter/tidewaiter/plugin/verify"
 	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/recording/audit"
@@ -14,27 +15,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/test/clustertest"
 )
 
-// bucket is what the operator keeps, as it is stored.
-func (s *stage) bucket() *store.Bucket {
+// kept is what the operator keeps, as an auditor reads it: through the operator, which alone can unwrap the sessions' keys.
+func (s *stage) kept() (from store.Source, end func()) {
 	s.Helper()
-	b, err := store.Open(s.Context(), s.cluster.Recordings)
+	from, closeIt, err := reader.Open(s.Context(), reader.Options{Config: s.cluster.API.Config, Namespace: "tidewaiter-system", URL: s.cluster.Reader()})
 	s.must(err)
-	return b
+	return from, func() { s.must(closeIt()) }
 }
 
 // recordingsArrive verifies what the operator has been given, against its log and the keys that it has published.
 func (s *stage) recordingsArrive() {
-	b := s.bucket()
-	defer b.Close()
+	from, end := s.kept()
+	defer end()
 	var summary audit.Summary
 	s.until("recordings are with the operator", func(ctx context.Context) error {
+		time.Sleep(time.Second) // each look reads all of it
 		keys, err := verify.Published(ctx, s.cluster.Client, "tidewaiter-system")
 		if err != nil {
 			return err
 		}
 		var wrong []string
 		summary, _, err = audit.Verify(ctx, audit.Options{
-			Source: b, Operator: keys.Operator, LogKey: keys.LogKey, Views: keys.Views, Wait: time.Minute,
+			Source: from, Operator: keys.Operator, LogKey: keys.LogKey, Views: keys.Views, Wait: time.Minute,
 			Report: func(f audit.Finding) { wrong = append(wrong, fmt.Sprintf("%s: %s %s", f.Code, f.Object, f.What)) },
 		})
 		switch {
@@ -53,18 +55,18 @@ func (s *stage) recordingsArrive() {
 // opened returns the records of every segment that is kept, by the segment's name, as they are when they are decrypted.
 func (s *stage) opened() map[string]string {
 	s.Helper()
-	b := s.bucket()
-	defer b.Close()
+	from, end := s.kept()
+	defer end()
 	out := map[string]string{}
-	for object, err := range b.List(s.Context(), store.Recordings) {
+	for object, err := range from.List(s.Context(), store.Recordings) {
 		s.must(err)
 		session, _, ok := store.ParseSegment(object.Name)
 		if !ok {
 			continue
 		}
-		id, err := b.Identity(s.Context(), session)
+		id, err := from.Identity(s.Context(), session)
 		s.must(err)
-		r, err := b.Open(s.Context(), object.Name)
+		r, err := from.Open(s.Context(), object.Name)
 		s.must(err)
 		seg, err := recording.ReadSegment(r)
 		s.must(errors.Join(err, r.Close()))
