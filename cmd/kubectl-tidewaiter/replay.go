@@ -32,7 +32,10 @@ const replayExample = `  # a whole session
   # as one page for a browser, as a table, and as a script of what ran
   kubectl tidewaiter replay session.twr --format html > session.html
   kubectl tidewaiter replay session.twr --format csv > session.csv
-  kubectl tidewaiter replay session.twr --sql > session.sql`
+  kubectl tidewaiter replay session.twr --sql > session.sql
+
+  # again, on a copy of the database; exit code 2: something came out otherwise
+  PGPASSFILE=~/.pgpass kubectl tidewaiter replay session.twr --against 'host=localhost dbname=shop_copy user=me'`
 
 // replayCommand are the flags of replay.
 type replayCommand struct {
@@ -42,6 +45,7 @@ type replayCommand struct {
 	format  string
 	sql     bool
 	follow  bool
+	against againstFlags
 }
 
 var formats = []string{"text", "json", "csv", "html"}
@@ -55,7 +59,10 @@ func newReplay(s streams) *cobra.Command {
 last whether the recording is as it was written. Times are UTC. A session is read from a file, a folder of segments, or by its name
 from where the operator keeps them. Signatures and the log are checked by kubectl tidewaiter verify.
 
-Exit codes: 0; 1 for an error, and if the recording is not as it was written.`,
+With --against the statements are run again, on a copy of the database: those that only read, unless --writes is given. What is masked,
+denied, cut short or not recorded is skipped, and said to be. Answers, errors, numbers of rows and values are compared.
+
+Exit codes: 0; 1 for an error, and if the recording is not as it was written; 2 if --against finds differences.`,
 		Example: replayExample,
 		Args:    someRecordings,
 
@@ -76,6 +83,7 @@ Exit codes: 0; 1 for an error, and if the recording is not as it was written.`,
 	f.BoolVar(&r.sql, "sql", false, "print a script for psql of what ran; what cannot be run again is a comment in it")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagsMutuallyExclusive("sql", "format")
+	r.against.register(cmd)
 	return cmd
 }
 
@@ -98,6 +106,9 @@ func (r *replayCommand) run(ctx context.Context, names []string) error {
 		o.Width = terminalWidth(r.out)
 	}
 	timed := o.Speed != 0 || r.follow
+	if err := r.against.check(r.sql || timed, r.format); err != nil {
+		return err
+	}
 	switch {
 	case o.Rows < 0:
 		return fmt.Errorf("--rows %d: it is a number of rows", o.Rows)
@@ -139,6 +150,9 @@ func (r *replayCommand) one(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = end() }() // nothing was written
+	if r.against.dsn != "" {
+		return r.against.run(ctx, &r.streams, from, name, r.format)
+	}
 	report, err := r.print(from)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -136,7 +136,7 @@ func (s *stage) says(p *pod, statements ...string) []string {
 	s.Helper()
 	conn, err := s.connect(s.Context(), p)
 	s.must(err)
-	defer conn.Close(context.Background()) //nolint:errcheck // its end is what counts
+	defer conn.Close(context.Background())
 	var out []string
 	for _, sql := range statements {
 		_, err := conn.Exec(s.Context(), sql).ReadAll()
@@ -189,7 +189,7 @@ func (s *stage) query(sql string) []string {
 	s.Helper()
 	conn, err := pgconn.Connect(s.Context(), s.db.DSN(s.name))
 	s.must(err)
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing was written
+	defer conn.Close(context.Background())
 	results, err := conn.Exec(s.Context(), sql).ReadAll()
 	s.must(err)
 	var out []string
