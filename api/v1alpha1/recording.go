@@ -26,7 +26,9 @@ type Recording struct {
 	// retention is how long a session's recording is kept after it has ended, such as 2160h. Where the store can lock
 	// objects, nobody can delete it before. Left out, the operator's --recordings-retention holds.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('876000h')",message="must be from 1h to 876000h (100 years)"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(h|m|s|ms)){1,4}$') && duration(self) >= duration('1h') && duration(self) <= duration('876000h')",message="must be from 1h to 876000h (100 years)"
 	Retention *metav1.Duration `json:"retention,omitempty"`
 }
 
