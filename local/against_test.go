@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/tidewaiter/tidewaiter/local"
 	"github.com/tidewaiter/tidewaiter/recording/against"
 	"github.com/tidewaiter/tidewaiter/recording/stream"
@@ -39,18 +37,18 @@ func TestASessionIsRunAgainOnACopyAndDifferencesShow(t *testing.T) {
 	}
 	again := func(database string, o against.Options) map[string]against.Result {
 		t.Helper()
-		copied, err := pgconn.Connect(t.Context(), server.DSN(database))
+		copied, err := against.Open(t.Context(), server.DSN(database))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer copied.Close(t.Context())
+		defer func() { _ = copied.Close(t.Context()) }()
 		r, err := stream.Open(t.Context(), p.Summary().Recordings[0], stream.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
 		out := map[string]against.Result{}
-		for result, err := range against.Run(t.Context(), copied, r.Events(), o) {
+		for result, err := range copied.Run(t.Context(), r.Events(), o) {
 			if err != nil {
 				t.Fatal(err)
 			}

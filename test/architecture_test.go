@@ -347,8 +347,8 @@ var owners = []owner{
 		why: "Rego is compiled in one place and evaluated in one place, each with cut-down capabilities",
 	},
 	{
-		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "controllers/datasource", "test", "hack", "local"},
-		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does",
+		pkg: "github.com/jackc/pgx", by: []string{"proxy/protocol/postgres", "controllers/datasource", "recording/against", "test", "hack", "local"},
+		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does; a session is run again by itself",
 	},
 	{
 		pkg: "github.com/spf13/cobra", by: []string{"cmd"},

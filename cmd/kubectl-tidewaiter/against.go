@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/plugin/table"
@@ -45,18 +44,14 @@ func (a *againstFlags) check(other bool, format string) error {
 
 // run runs a recording again and prints what came of each statement.
 func (a *againstFlags) run(ctx context.Context, s *streams, from *stream.Recording, name, format string) error {
-	config, err := pgconn.ParseConfig(a.dsn)
-	if err != nil {
-		return errors.New("--against: the DSN cannot be read: write it as host=… dbname=… user=… or postgres://…") // err may quote it
-	}
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	again, err := against.Open(ctx, a.dsn)
 	if err != nil {
 		return fmt.Errorf("--against: %w", err)
 	}
-	defer func() { _ = conn.Close(context.Background()) }() // what it did is done
+	defer func() { _ = again.Close(context.Background()) }()
 	counts := map[against.Verdict]int{}
 	lines := json.NewEncoder(s.out)
-	for result, err := range against.Run(ctx, conn, from.Events(), against.Options{Writes: a.writes, Timeout: a.timeout}) {
+	for result, err := range again.Run(ctx, from.Events(), against.Options{Writes: a.writes, Timeout: a.timeout}) {
 		if err != nil {
 			return notAsWritten(name, err)
 		}

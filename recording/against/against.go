@@ -55,9 +55,29 @@ type run struct {
 	cut     bool // not all rows are kept
 }
 
-// Run runs the statements of a recording one after the other on a connection, and compares each. The connection is made
-// read-only, unless Options.Writes. It ends with the first error, which is of the recording or of the connection.
-func Run(ctx context.Context, conn *pgconn.PgConn, events iter.Seq2[recording.Record, error], o Options) iter.Seq2[Result, error] {
+// Copy is a connection to the copy.
+type Copy struct{ conn *pgconn.PgConn }
+
+// Open connects to a copy by a connection string, as libpq reads it. Errors do not repeat it: it may hold a password.
+func Open(ctx context.Context, dsn string) (*Copy, error) {
+	config, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("the DSN cannot be read: write it as host=… dbname=… user=… or postgres://…") // err may quote it
+	}
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Copy{conn}, nil
+}
+
+// Close ends the connection. What ran has been done.
+func (c *Copy) Close(ctx context.Context) error { return c.conn.Close(ctx) }
+
+// Run runs the statements of a recording one after the other, and compares each. The connection is made read-only, unless
+// Options.Writes. It ends with the first error, which is of the recording or of the connection.
+func (c *Copy) Run(ctx context.Context, events iter.Seq2[recording.Record, error], o Options) iter.Seq2[Result, error] {
+	conn := c.conn
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}
