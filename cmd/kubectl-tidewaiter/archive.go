@@ -74,8 +74,11 @@ func (a *archive) query(namespace string, now time.Time) (q history.Query, err e
 	return q, nil
 }
 
-// instant reads a span before now, or a time.
+// instant reads a span before now, or a time; zero where nothing is said.
 func instant(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(-d), nil
 	}

@@ -156,28 +156,13 @@ func (v *verifyCommand) named(args []string) (files []audit.File, sessions []str
 
 func (v *verifyCommand) scope(sessions []string, now time.Time) (s audit.Scope, err error) {
 	s.Sessions = sessions
-	if s.Since, err = moment("--since", v.since, now); err == nil {
-		s.Until, err = moment("--until", v.until, now)
+	if s.Since, err = instant("--since", v.since, now); err == nil {
+		s.Until, err = instant("--until", v.until, now)
 	}
 	if err == nil && !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
 		err = errors.New("--since is not before --until")
 	}
 	return s, err
-}
-
-// moment reads a span before now, or a time.
-func moment(flag, text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(-d), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("%s %s: write a span such as 24h, or a time such as 2026-11-26T10:00:00Z", flag, text)
-	}
-	return t, nil
 }
 
 // against finds the keys, the views and the source.

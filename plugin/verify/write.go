@@ -47,9 +47,13 @@ func (r *Report) Write(w io.Writer, color bool) error {
 	styles := map[audit.Severity]table.Style{audit.Tampered: table.Bad, audit.Incomplete: table.Attention, audit.Note: table.Faint}
 	if len(r.Findings) > 0 {
 		t := &table.Table{Columns: []table.Column{{Name: "SEVERITY"}, {Name: "FINDING"}, {Name: "WHERE", Max: 100}, {Name: "WHAT"}}}
-		for i := range r.Findings {
-			f := &r.Findings[i]
-			t.Rows = append(t.Rows, []table.Cell{{Text: string(f.Severity), Style: styles[f.Severity]}, {Text: string(f.Code)}, {Text: place(f)}, {Text: f.What}})
+		for _, g := range r.groups() {
+			f := &g[0]
+			where := place(f)
+			if len(g) > 1 {
+				where = fmt.Sprintf("pod %s, %s in all, the first: session %s", f.Pod, table.Count(int64(len(g)), "place"), f.Session)
+			}
+			t.Rows = append(t.Rows, []table.Cell{{Text: string(f.Severity), Style: styles[f.Severity]}, {Text: string(f.Code)}, {Text: where}, {Text: f.What}})
 		}
 		b.WriteString(strings.Join(t.Lines(0, color), "\n") + "\n\n")
 		r.causes(&b, color)
@@ -60,6 +64,35 @@ func (r *Report) Write(w io.Writer, color bool) error {
 	b.WriteString(r.closing(color) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// fewNotes is how many notes of one kind are shown each by itself.
+const fewNotes = 3
+
+// groups are the findings as they are shown: each by itself, but for notes of one kind of one pod, where there are many. They are
+// all in the JSON.
+func (r *Report) groups() [][]audit.Finding {
+	type kind struct {
+		pod  string
+		code audit.Code
+	}
+	counts, at := map[kind]int{}, map[kind]int{}
+	for i := range r.Findings {
+		counts[kind{r.Findings[i].Pod, r.Findings[i].Code}]++
+	}
+	var out [][]audit.Finding
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		k := kind{f.Pod, f.Code}
+		many := f.Severity == audit.Note && f.Pod != "" && f.Session != "" && counts[k] > fewNotes
+		if n, shown := at[k]; many && shown {
+			out[n] = append(out[n], *f)
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, []audit.Finding{*f})
+	}
+	return out
 }
 
 // causes says once for each kind of finding what most likely did it.
