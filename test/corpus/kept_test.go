@@ -32,6 +32,15 @@ func TestACanaryThatIsKeptIsFound(t *testing.T) {
 	if err := newCanaries().inspect("a file", []byte("nothing, and SCRAM-SHA-256"), "a long password"); err != nil {
 		t.Error(err)
 	}
+	for event, found := range map[string]bool{
+		`"parameters":[{"text":"user7@canary.example"}],"resources":["Read public.customers"],"effect":"Allow"`:                      false,
+		`"parameters":[{"text":"user7@canary.example"}],"resources":["Read public.customers"],"tags":["pii/email"],"effect":"Allow"`: true,
+		`"values":[[{"text":"user8@canary.example"}]]`:                                                                               true,
+	} {
+		if err := newCanaries().inspect("a file", known([]byte(event)), ""); (err != nil) != found {
+			t.Errorf("%s: %v", event, err)
+		}
+	}
 	if newCanaries().inspect("a file", []byte("a long password"), "a long password") == nil {
 		t.Error("a password is not found")
 	}
