@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -111,9 +112,13 @@ func recordedBy(t *testing.T, database, kind string) local.Endpoint {
 		if err != nil {
 			return nil, err
 		}
+		if err := spool.Attested(nil); err != nil { // no operator: sealing begins at once
+			return nil, err
+		}
 		ctx, stop := context.WithCancel(context.Background())
-		t.Cleanup(stop)
-		go spool.Ship(ctx, taker{map[string]uint64{}})
+		var shipping sync.WaitGroup
+		t.Cleanup(func() { stop(); shipping.Wait() }) // before the folder is removed
+		shipping.Go(func() { spool.Ship(ctx, taker{map[string]uint64{}}) })
 		return spool.Recorder(dataSource, record.ParseDurability(kind), record.Deny)
 	})
 	p, err := local.Start(t.Context(), o)
