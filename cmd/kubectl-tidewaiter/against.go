@@ -35,7 +35,7 @@ func (a *againstFlags) check(other bool, format string) error {
 	case a.dsn == "" && a.writes:
 		return errors.New("--writes goes with --against")
 	case a.dsn != "" && (other || format != "text" && format != "json"):
-		return errors.New("--against goes with --format text or json, and not with --sql, --speed or --follow")
+		return errors.New("--against goes with --format text or json, and not with --sql, --speed, --follow or --statement")
 	case a.dsn != "" && a.timeout <= 0:
 		return fmt.Errorf("--statement-timeout %s: give it a time such as 30s", a.timeout)
 	}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 
 // Options of a run.
 type Options struct {
-	// Writes says that statements may run that change something. Left out they are skipped, and the session is read-only.
+	// Writes says that statements may run that change something. Left out they are skipped, and the others run in transactions that are read-only.
 	Writes bool
 	// Timeout of a statement; 0 means 30 s.
 	Timeout time.Duration
@@ -74,8 +76,8 @@ func Open(ctx context.Context, dsn string) (*Copy, error) {
 // Close ends the connection. What ran has been done.
 func (c *Copy) Close(ctx context.Context) error { return c.conn.Close(ctx) }
 
-// Run runs the statements of a recording one after the other, and compares each. The connection is made read-only, unless
-// Options.Writes. It ends with the first error, which is of the recording or of the connection.
+// Run runs the statements of a recording one after the other, and compares each. Unless Options.Writes, each runs alone, in a
+// read-only transaction that is rolled back. It ends with the first error, which is of the recording or of the connection.
 func (c *Copy) Run(ctx context.Context, events iter.Seq2[recording.Record, error], o Options) iter.Seq2[Result, error] {
 	conn := c.conn
 	if o.Timeout <= 0 {
@@ -102,16 +104,17 @@ func (c *Copy) Run(ctx context.Context, events iter.Seq2[recording.Record, error
 				return
 			}
 		}
+		for _, n := range slices.Sorted(maps.Keys(open)) {
+			if !yield(Result{Statement: n, Text: open[n].decided.Text, Verdict: Skipped, What: "its end is not recorded"}, nil) {
+				return
+			}
+		}
 	}
 }
 
-// prepare sets what holds for the whole session.
+// prepare sets what holds for the whole session. It is for honest statements: what holds against others is begin.
 func prepare(ctx context.Context, conn *pgconn.PgConn, o Options) error {
-	sql := fmt.Sprintf("SET statement_timeout = %d", o.Timeout.Milliseconds())
-	if !o.Writes {
-		sql += "; SET default_transaction_read_only = on"
-	}
-	if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+	if _, err := conn.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", o.Timeout.Milliseconds())).ReadAll(); err != nil {
 		return fmt.Errorf("preparing the session: %w", err)
 	}
 	return nil
@@ -155,10 +158,12 @@ func again(ctx context.Context, conn *pgconn.PgConn, r *run, ended *access.Ended
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout+5*time.Second) // the server's own bound comes first
 	defer cancel()
-	got, err := r.exec(ctx, conn)
-	var refused *pgconn.PgError
-	if err != nil && !errors.As(err, &refused) {
-		return Result{}, fmt.Errorf("statement %q: %w", r.decided.Text, err)
+	got, refused, err := r.guarded(ctx, conn, o)
+	switch {
+	case err != nil:
+		return Result{}, err
+	case refused == severalStatements && ended.Outcome == access.OutcomeDone:
+		return Result{Verdict: Skipped, What: "it is several statements in one"}, nil
 	}
 	what, remark := r.compare(ended, got, refused)
 	if what != "" {
@@ -167,18 +172,63 @@ func again(ctx context.Context, conn *pgconn.PgConn, r *run, ended *access.Ended
 	return Result{Verdict: Same, What: remark}, nil
 }
 
-// exec runs the statement as it was run: with its parameters, or as it stands.
-func (r *run) exec(ctx context.Context, conn *pgconn.PgConn) ([]*pgconn.Result, error) {
-	if len(r.decided.Parameters) == 0 {
-		return conn.Exec(ctx, r.decided.Text).ReadAll()
+// severalStatements is what a server says of more than one statement in a Parse message (syntax_error).
+const severalStatements = "42601"
+
+// guarded runs the statement, unless Options.Writes in a read-only transaction that is rolled back: what a recording says of its
+// statements is not believed, for it may be forged, and settings of the session could be lifted by a statement before.
+func (r *run) guarded(ctx context.Context, conn *pgconn.PgConn, o Options) (got *answer, refused string, err error) {
+	if !o.Writes {
+		if _, err := conn.Exec(ctx, "BEGIN READ ONLY").ReadAll(); err != nil {
+			return nil, "", err
+		}
 	}
-	values, formats := make([][]byte, 0, len(r.decided.Parameters)), make([]int16, 0, len(r.decided.Parameters))
+	got, err = r.exec(ctx, conn)
+	var of *pgconn.PgError
+	if errors.As(err, &of) { // its message may quote values that the recording masks
+		refused, err = of.Code, nil
+	}
+	if err == nil && !o.Writes {
+		_, err = conn.Exec(ctx, "ROLLBACK").ReadAll()
+	}
+	return got, refused, err
+}
+
+// answer is what came of a statement.
+type answer struct {
+	tag     string
+	columns int
+	rows    [][][]byte // nil where there were too many
+}
+
+// maxBytes bounds what is kept of an answer.
+const maxBytes = 64 << 20
+
+// exec runs the statement by the extended protocol, which takes one alone.
+func (r *run) exec(ctx context.Context, conn *pgconn.PgConn) (*answer, error) {
+	var values [][]byte
+	var formats []int16
 	for i := range r.decided.Parameters {
 		value, format := wire(&r.decided.Parameters[i])
 		values, formats = append(values, value), append(formats, format)
 	}
-	result := conn.ExecParams(ctx, r.decided.Text, values, nil, formats, nil).Read()
-	return []*pgconn.Result{result}, result.Err
+	reader := conn.ExecParams(ctx, r.decided.Text, values, nil, formats, nil)
+	out, size, over := &answer{columns: len(reader.FieldDescriptions())}, 0, false
+	for reader.NextRow() {
+		var row [][]byte
+		for _, v := range reader.Values() {
+			size += len(v)
+			row = append(row, slices.Clone(v))
+		}
+		if over = over || size > maxBytes || len(out.rows) >= maxRows; over {
+			out.rows = nil
+		} else {
+			out.rows = append(out.rows, row)
+		}
+	}
+	tag, err := reader.Close()
+	out.columns, out.tag = len(reader.FieldDescriptions()), tag.String()
+	return out, err
 }
 
 // wire is a parameter as it was bound.
@@ -193,14 +243,21 @@ func wire(v *access.Value) (value []byte, format int16) {
 	}
 }
 
-// readOnly are the kinds of statements that change nothing.
-var readOnly = []string{"Select", "Transaction", "Session", "Explain", "CopyOut"}
+// readOnly are the kinds of statements that only read, and harmless what they may do on top. All else, such as running a program, reading a
+// file, or calling a function of which nobody knows what it does, acts beyond what a read-only transaction holds back.
+var (
+	readOnly = []string{"Select", "Explain"}
+	harmless = []string{"BulkSelect", "Inference"}
+)
 
-func reads(kinds []string) bool {
-	for _, k := range kinds {
-		if !slices.Contains(readOnly, k) {
-			return false
-		}
-	}
-	return len(kinds) > 0
+// begins are the words that a statement begins with which only reads. It holds whatever a recording says: COPY, which can run programs and
+// write files in a read-only transaction, begins otherwise.
+var begins = regexp.MustCompile(`(?i)^[\s(]*(select|with|values|table|explain|show)\b`)
+
+func (r *run) reads() bool {
+	return len(r.decided.Kinds) > 0 && within(r.decided.Kinds, readOnly) && begins.MatchString(r.decided.Text)
+}
+
+func within(names, of []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(of, name) })
 }

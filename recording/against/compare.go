@@ -2,16 +2,21 @@ package against
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 )
 
 // hidden is what a recording has in place of a constant that meets tagged data.
 const hidden = "‹masked›"
+
+// copies are statements that can run programs and write files.
+var copies = regexp.MustCompile(`(?i)^[\s(;]*copy\b`)
+
+// changes are what statements do on top that change nothing but tables.
+var changes = []string{"UnboundedUpdate", "UnboundedDelete", "Laundering"}
 
 // unrunnable says why an operation is not run again, or nothing.
 func (r *run) unrunnable(ended *access.Ended, o Options) string {
@@ -25,8 +30,12 @@ func (r *run) unrunnable(ended *access.Ended, o Options) string {
 		return "its text is not all recorded"
 	case slices.Contains(d.Kinds, "CopyIn"):
 		return "what it copied in is not recorded"
-	case !o.Writes && !reads(d.Kinds):
-		return "it may write: say --writes, on a copy that may be changed"
+	case slices.Contains(d.Kinds, "CopyOut"), copies.MatchString(d.Text):
+		return "what it copied out is not compared"
+	case !within(d.Features, harmless) && (!o.Writes || !within(d.Features, slices.Concat(harmless, changes))):
+		return "it may act outside of the transaction: " + strings.Join(d.Features, ", ")
+	case !o.Writes && !r.reads():
+		return "it may write, or change the session: say --writes, on a copy that may be changed"
 	}
 	for i := range d.Parameters {
 		if p := &d.Parameters[i]; p.Masked || p.Size > 0 {
@@ -36,44 +45,38 @@ func (r *run) unrunnable(ended *access.Ended, o Options) string {
 	return ""
 }
 
-// compare says what differs, or a remark about what does not.
-func (r *run) compare(ended *access.Ended, got []*pgconn.Result, refused *pgconn.PgError) (differs, remark string) {
-	code, tag := "", ""
-	if refused != nil {
-		code = refused.Code
-	} else if n := len(got); n > 0 {
-		tag = got[n-1].CommandTag.String()
-	}
+// compare says what differs, or a remark about what does not. Of errors only their codes are told.
+func (r *run) compare(ended *access.Ended, got *answer, refused string) (differs, remark string) {
 	switch {
-	case ended.Outcome == access.OutcomeFailed && code == "":
+	case ended.Outcome == access.OutcomeFailed && refused == "":
 		return "it failed then (" + ended.Code + "), and does not now", ""
-	case ended.Outcome == access.OutcomeDone && code != "":
-		return fmt.Sprintf("it worked then, and now: %s %s", code, refused.Message), ""
-	case ended.Code != code:
-		return fmt.Sprintf("the error was %s, and is %s", ended.Code, code), ""
-	case code != "":
+	case ended.Outcome == access.OutcomeDone && refused != "":
+		return "it worked then, and now there is an error: " + refused, ""
+	case ended.Code != refused:
+		return fmt.Sprintf("the error was %s, and is %s", ended.Code, refused), ""
+	case refused != "":
 		return "", ""
-	case ended.Tag != "" && ended.Tag != tag:
-		return fmt.Sprintf("the answer was %q, and is %q", ended.Tag, tag), ""
-	case r.cut || len(r.rows) == 0 || len(got) != 1:
+	case ended.Tag != "" && ended.Tag != got.tag:
+		return fmt.Sprintf("the answer was %q, and is %q", ended.Tag, got.tag), ""
+	case r.cut || len(r.rows) == 0:
 		return "", ""
 	}
-	return r.values(got[0])
+	return r.values(got)
 }
 
 // values compares rows where they are recorded whole and in text. Masked columns say nothing.
-func (r *run) values(got *pgconn.Result) (differs, remark string) {
+func (r *run) values(got *answer) (differs, remark string) {
 	shown, left := r.comparable(got)
-	if len(shown) == 0 || len(r.rows) != len(got.Rows) {
+	if len(shown) == 0 || len(r.rows) != len(got.rows) {
 		return "", left // the tag has compared their number
 	}
-	then, now := make([]string, len(r.rows)), make([]string, len(got.Rows))
+	then, now := make([]string, len(r.rows)), make([]string, len(got.rows))
 	for i, row := range r.rows {
 		for _, c := range shown {
 			then[i] += text(row[c].Null, row[c].Text)
 		}
 	}
-	for i, row := range got.Rows {
+	for i, row := range got.rows {
 		for _, c := range shown {
 			now[i] += text(row[c] == nil, string(row[c]))
 		}
@@ -101,8 +104,8 @@ func (r *run) values(got *pgconn.Result) (differs, remark string) {
 }
 
 // comparable are the columns whose values can be compared, and a remark where others cannot.
-func (r *run) comparable(got *pgconn.Result) (shown []int, left string) {
-	for c := range got.FieldDescriptions {
+func (r *run) comparable(got *answer) (shown []int, left string) {
+	for c := range got.columns {
 		ok := c >= len(r.columns) || r.columns[c].Masked == ""
 		for _, row := range r.rows {
 			ok = ok && c < len(row) && !row[c].Masked && row[c].Size == 0 && len(row[c].Binary) == 0
