@@ -351,6 +351,10 @@ var owners = []owner{
 		why: "the sidecar speaks to servers through session, and of the operator only the probe of a DataSource does; a session is run again by itself",
 	},
 	{
+		pkg: module + "recording/recordingtest", by: []string{"test"},
+		why: "it makes recordings that nobody has recorded",
+	},
+	{
 		pkg: "github.com/spf13/cobra", by: []string{"cmd"},
 		why: "libraries take options, not flags",
 	},

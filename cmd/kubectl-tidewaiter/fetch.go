@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/recording"
@@ -80,7 +81,7 @@ func (c *fetchCommand) one(ctx context.Context, from store.Source, id string) er
 	number, size, err := uint64(1), 0, error(nil)
 	for ; err == nil; number++ {
 		var sealed []byte
-		if sealed, err = segment(ctx, from, session.Segment(number), func(s *recording.Segment) (*recording.Segment, error) { return s.Sealed(key) }); err == nil {
+		if sealed, err = segment(ctx, from, session.Segment(number), key); err == nil {
 			_, err = file.Write(sealed)
 			size += len(sealed)
 		}
@@ -95,8 +96,8 @@ func (c *fetchCommand) one(ctx context.Context, from store.Source, id string) er
 	return err
 }
 
-// segment reads one, as it is in a file.
-func segment(ctx context.Context, from store.Source, name string, open func(*recording.Segment) (*recording.Segment, error)) ([]byte, error) {
+// segment reads one, as its sidecar sealed it.
+func segment(ctx context.Context, from store.Source, name string, key age.Identity) ([]byte, error) {
 	r, err := from.Open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func segment(ctx context.Context, from store.Source, name string, open func(*rec
 	defer r.Close()
 	s, err := recording.ReadSegment(io.LimitReader(r, 4*recording.MaxSegment))
 	if err == nil {
-		s, err = open(s)
+		s, err = s.Sealed(key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -52,6 +52,7 @@ type shelf struct {
 	keys    map[store.Session]*age.X25519Identity
 	erased  map[store.Session]string // by and why
 	hold    chan struct{}            // reads wait until it is closed, where there is one
+	held    int                      // how many have come to wait
 	broken  error
 }
 
@@ -62,6 +63,9 @@ func newShelf() *shelf {
 func (s *shelf) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	s.mu.Lock()
 	hold, body, broken := s.hold, s.objects[name], s.broken
+	if hold != nil {
+		s.held++
+	}
 	s.mu.Unlock()
 	if hold != nil {
 		select {

@@ -60,6 +60,7 @@ type operator struct {
 	stop    func() // and wait
 	folder  string
 	attests ed25519.PrivateKey
+	kept    leaves
 	log     *logged
 }
 
@@ -154,7 +155,7 @@ func (o *operator) recordings(t *testing.T) *recordings.Store {
 	_, o.attests, err = ed25519.GenerateKey(rand.Reader)
 	must(t, err)
 	kept, err := recordings.New(t.Context(), recordings.Options{
-		Bucket: bucket, Wrapper: localsecrets.NewKeeper(wrapping), Key: o.attests, Log: recordings.Inbox{Bucket: bucket}, Retention: recordings.Keep(0),
+		Bucket: bucket, Wrapper: localsecrets.NewKeeper(wrapping), Key: o.attests, Log: &o.kept, Retention: forEver{},
 	})
 	must(t, err)
 	return kept

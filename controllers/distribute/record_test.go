@@ -1,13 +1,14 @@
 package distribute
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,6 @@ import (
 
 	sidecarv1alpha1 "github.com/tidewaiter/tidewaiter/api/sidecar/v1alpha1"
 	"github.com/tidewaiter/tidewaiter/api/v1alpha1"
-	"github.com/tidewaiter/tidewaiter/controllers/recordings"
 	"github.com/tidewaiter/tidewaiter/controllers/session"
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/recording"
@@ -52,17 +52,31 @@ func segment(t *testing.T, key ed25519.PrivateKey, id, dataSource string, att *r
 	return seg
 }
 
-// leaves are those that wait for the log.
-func (o *operator) leaves(t *testing.T) map[journal.Kind][]journal.Leaf {
-	t.Helper()
+// leaves is a log of recordings, in memory.
+type leaves struct {
+	mu  sync.Mutex
+	all []journal.Leaf
+}
+
+func (l *leaves) Append(_ context.Context, leaf *journal.Leaf) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, *leaf)
+	return nil
+}
+
+// forEver keeps recordings for ever.
+type forEver struct{}
+
+func (forEver) Of(context.Context, string) (time.Duration, error) { return 0, nil }
+func (forEver) Shortest(context.Context) (time.Duration, error)   { return 0, nil }
+
+// leaves are those that were logged.
+func (o *operator) leaves() map[journal.Kind][]journal.Leaf {
+	o.kept.mu.Lock()
+	defer o.kept.mu.Unlock()
 	all := map[journal.Kind][]journal.Leaf{}
-	files, err := filepath.Glob(filepath.Join(o.folder, recordings.Pending, "*.json"))
-	must(t, err)
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		must(t, err)
-		var leaf journal.Leaf
-		must(t, json.Unmarshal(raw, &leaf))
+	for _, leaf := range o.kept.all {
 		all[leaf.Kind] = append(all[leaf.Kind], leaf)
 	}
 	return all
@@ -125,7 +139,7 @@ func TestReportsAndRecordingsShowInTheSession(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "00000001.tws")); err != nil {
 		t.Errorf("recording %q: %v", st.Recording, err)
 	}
-	if got := s.leaves(t); len(got[journal.KindAttested]) != 1 || len(got[journal.KindSealed]) != 1 {
+	if got := s.leaves(); len(got[journal.KindAttested]) != 1 || len(got[journal.KindSealed]) != 1 {
 		t.Errorf("leaves %+v", got)
 	}
 }
@@ -162,8 +176,8 @@ func TestAHeartbeatIsLogged(t *testing.T) {
 		Heartbeat: &sidecarv1alpha1.RecordingHeartbeat{Statement: beat.Statement, Signature: beat.Signature},
 	}})
 	must(t, c.stream.CloseSend()) // it stops: what it said last counts
-	eventually(t, "the leaf", func() bool { return len(s.leaves(t)[journal.KindAlive]) == 1 })
-	if leaf := s.leaves(t)[journal.KindAlive][0]; leaf.Pod.Name != "report" || string(leaf.Alive.Statement) != string(beat.Statement) {
+	eventually(t, "the leaf", func() bool { return len(s.leaves()[journal.KindAlive]) == 1 })
+	if leaf := s.leaves()[journal.KindAlive][0]; leaf.Pod.Name != "report" || string(leaf.Alive.Statement) != string(beat.Statement) {
 		t.Errorf("%+v", leaf)
 	}
 }

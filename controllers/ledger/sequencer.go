@@ -29,8 +29,6 @@ type Options struct {
 	Quorum    int
 	// Ended reports whether a pod has ended for good, and why. Left out, none is ever said to be gone.
 	Ended func(ctx context.Context, pod ledger.Pod) (why string, err error)
-	// Logged is told of each leaf and its index, in their order, when the checkpoint with it is published. It must not block.
-	Logged func(index int64, l *ledger.Leaf)
 	// Interval between looks at what is pending: 1 s.
 	Interval   time.Duration
 	Now        func() time.Time
@@ -187,7 +185,6 @@ func (s *Sequencer) commit(ctx context.Context, t *taken) error {
 		return err
 	}
 	s.clean(ctx, b, older.Batch, objects)
-	s.report(before.N, t.leaves)
 	return nil
 }
 
@@ -201,8 +198,8 @@ func (s *Sequencer) remember(from int64, root tlog.Hash, leaves []*ledger.Leaf) 
 	s.seen.root = root
 }
 
-// Where is the index of a leaf in the log, if it is one of the last that this leader knows.
-func (s *Sequencer) Where(id string) (index int64, ok bool) {
+// where is the index of a leaf in the log, if it is one of the last that this leader knows.
+func (s *Sequencer) where(id string) (index int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen.where(id)
@@ -239,14 +236,4 @@ func (s *Sequencer) show(ctx context.Context, signed []byte) error {
 
 func (s *Sequencer) parse(signed []byte) (ledger.Checkpoint, error) {
 	return ledger.ParseCheckpoint(signed, s.o.Keys.Verifier.Name(), s.o.Keys.Verifier)
-}
-
-// report tells of leaves that are published.
-func (s *Sequencer) report(from int64, leaves []*ledger.Leaf) {
-	if s.o.Logged == nil {
-		return
-	}
-	for i, l := range leaves {
-		s.o.Logged(from+int64(i), l)
-	}
 }

@@ -26,8 +26,6 @@ type SetUpOptions struct {
 	MirrorAll bool
 	Witnesses []string
 	Quorum    int
-	// Logged is as Options have it.
-	Logged func(index int64, l *ledger.Leaf)
 
 	Registerer prometheus.Registerer
 }
@@ -37,12 +35,7 @@ type Log struct {
 	Appender
 	// Keys are the log's, and the one that attestations are signed with.
 	Keys *Keys
-
-	sequencer *Sequencer
 }
-
-// Where is the index of a leaf, if this replica is the leader and the leaf is one of the last.
-func (l *Log) Where(id string) (index int64, ok bool) { return l.sequencer.Where(id) }
 
 // SetUp runs the sequencer in a manager, on the leader. It reads the keys, or makes them, before it returns.
 func SetUp(ctx context.Context, mgr manager.Manager, o *SetUpOptions) (*Log, error) {
@@ -63,7 +56,7 @@ func SetUp(ctx context.Context, mgr manager.Manager, o *SetUpOptions) (*Log, err
 	}
 	options := Options{
 		Objects: o.Objects, Register: &ConfigMap{Client: direct, Namespace: o.Namespace}, Keys: keys,
-		Mirror: o.Mirror, MirrorAll: o.MirrorAll, Quorum: o.Quorum, Logged: o.Logged,
+		Mirror: o.Mirror, MirrorAll: o.MirrorAll, Quorum: o.Quorum,
 		Ended: EndedPods(mgr.GetClient(), direct), Log: mgr.GetLogger().WithName("log-of-recordings"), Registerer: o.Registerer,
 	}
 	for _, text := range o.Witnesses {
@@ -77,7 +70,7 @@ func SetUp(ctx context.Context, mgr manager.Manager, o *SetUpOptions) (*Log, err
 	if err != nil {
 		return nil, err
 	}
-	return &Log{Appender: Appender{Objects: o.Objects}, Keys: keys, sequencer: s}, mgr.Add(s)
+	return &Log{Appender: Appender{Objects: o.Objects}, Keys: keys}, mgr.Add(s)
 }
 
 // originOf is the flag's, or of the namespace that every cluster has, and which lives as long as the cluster.

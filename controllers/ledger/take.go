@@ -102,7 +102,7 @@ func (s *Sequencer) sort(ctx context.Context, t *taken, ids map[string]bool, nam
 	if err != nil {
 		return s.reject(ctx, name, data, err)
 	}
-	if _, known := s.Where(l.ID); known {
+	if _, known := s.where(l.ID); known {
 		s.metrics.dropped.Inc()
 		if err := s.o.Objects.Delete(ctx, name); err != nil {
 			return at("pending", err)

@@ -52,7 +52,7 @@ func newWorld(t testing.TB, where string) *world {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
 	return &world{
-		bucket: bucket, wrapper: localsecrets.NewKeeper(secret), key: key, retention: Keep(time.Hour), log: Inbox{Bucket: bucket},
+		bucket: bucket, wrapper: localsecrets.NewKeeper(secret), key: key, retention: keep(time.Hour), log: inbox{bucket},
 		now: time.Now().UTC().Truncate(time.Second),
 	}
 }
@@ -81,7 +81,7 @@ func (w *world) start(t testing.TB) *Store {
 
 func (w *world) leaves(t testing.TB, kind ledger.Kind) (all []ledger.Leaf) {
 	t.Helper()
-	for o, err := range w.bucket.List(context.Background(), Pending) {
+	for o, err := range w.bucket.List(context.Background(), pending) {
 		must(t, err)
 		raw, err := w.bucket.Get(context.Background(), o.Name, ledger.MaxLeaf)
 		must(t, err)
@@ -303,4 +303,28 @@ func (f *flaky) fail(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fails = n
+}
+
+// keep is a Retention that is the same for all data sources.
+type keep time.Duration
+
+func (k keep) Of(context.Context, string) (time.Duration, error) { return time.Duration(k), nil }
+func (k keep) Shortest(context.Context) (time.Duration, error)   { return time.Duration(k), nil }
+
+// pending is where an inbox has its leaves.
+const pending = store.Log + "pending/"
+
+// inbox is a Log that leaves each leaf as an object, once, in the bucket: it fails where that does.
+type inbox struct{ bucket *store.Bucket }
+
+func (in inbox) Append(ctx context.Context, leaf *ledger.Leaf) error {
+	raw, err := json.Marshal(leaf)
+	if err != nil {
+		return err
+	}
+	err = in.bucket.Put(ctx, pending+leaf.ID+".json", raw, store.PutOptions{Once: true})
+	if errors.Is(err, store.ErrExists) { // the earlier one stays, with its time
+		return nil
+	}
+	return err
 }

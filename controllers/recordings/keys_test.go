@@ -161,7 +161,7 @@ func TestAKeyThatWasTakenAwayIsNotMadeAnew(t *testing.T) {
 
 func TestSessionsGoWhenTheirRetentionHasEnded(t *testing.T) {
 	w := newWorld(t, "mem://")
-	w.retention = Keep(48 * time.Hour)
+	w.retention = keep(48 * time.Hour)
 	s := w.start(t)
 	c := newSidecar(t, pod).join(s)
 	old, recent := c.session("old", w.now), c.session("recent", w.now.Add(20*time.Hour))
@@ -191,7 +191,7 @@ func TestSessionsGoWhenTheirRetentionHasEnded(t *testing.T) {
 	if _, err := w.read(t, recent.name(), c.public()); err != nil {
 		t.Errorf("the other: %v", err)
 	}
-	w.retention = Keep(0)
+	w.retention = keep(0)
 	s = w.start(t)
 	w.pass(10000 * time.Hour)
 	sweep(0) // for ever

@@ -75,15 +75,6 @@ type Retention interface {
 	Shortest(ctx context.Context) (time.Duration, error)
 }
 
-// Keep is a Retention that is the same for all data sources.
-type Keep time.Duration
-
-// Of returns the retention.
-func (k Keep) Of(context.Context, string) (time.Duration, error) { return time.Duration(k), nil }
-
-// Shortest returns the retention.
-func (k Keep) Shortest(context.Context) (time.Duration, error) { return time.Duration(k), nil }
-
 // Options of a Store. The first group is required.
 type Options struct {
 	Bucket *store.Bucket

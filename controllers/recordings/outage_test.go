@@ -162,7 +162,7 @@ func TestErasingAndRemovingOverObjectLock(t *testing.T) {
 	server := s3test.Start(t)
 	w := newWorld(t, server.Bucket("recordings", true))
 	must(t, w.bucket.SetLock(t.Context(), store.LockCompliance))
-	w.retention = Keep(time.Hour)
+	w.retention = keep(time.Hour)
 	s := w.start(t)
 	c := newSidecar(t, pod).join(s)
 	r := c.session("s-1", w.now.Add(-3*time.Hour))
@@ -185,7 +185,7 @@ func TestErasingAndRemovingOverObjectLock(t *testing.T) {
 	if _, err := seg.Records(id); err != nil {
 		t.Fatalf("the key from before does not fit: this test shows nothing: %v", err)
 	}
-	w.retention = Keep(time.Second) // shortened since
+	w.retention = keep(time.Second) // shortened since
 	s = w.start(t)
 	w.pass(time.Minute)
 	if got, err := s.Sweep(t.Context()); err != nil || got != 0 {

@@ -60,25 +60,6 @@ type Recording interface {
 	Report() recording.Report
 }
 
-// Replay prints the recording in r, of version 1, as Play does.
-func Replay(w io.Writer, r io.Reader, o Options) (recording.Report, error) {
-	return Play(w, chain{recording.NewReader(r)}, o)
-}
-
-type chain struct{ *recording.Reader }
-
-// Events goes through the events of a file of version 1.
-func (c chain) Events() iter.Seq2[recording.Record, error] {
-	return func(yield func(recording.Record, error) bool) {
-		for {
-			rec, err := c.Next()
-			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 // Play prints a recording to w, in memory that does not grow with it, and returns its condition. The error is that of w, of
 // reading, or of the options; a recording that is broken is no error of Play, but its
 // report says so, and so does the last line printed.

@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/proxy/access"
 	"github.com/tidewaiter/tidewaiter/recording"
 	"github.com/tidewaiter/tidewaiter/recording/replay"
+	"github.com/tidewaiter/tidewaiter/recording/stream"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -34,7 +35,7 @@ func session(t testing.TB) []byte {
 func printed(t testing.TB, raw []byte, o replay.Options) string {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := replay.Replay(&out, bytes.NewReader(raw), o); err != nil {
+	if _, err := replay.Play(&out, stream.New(bytes.NewReader(raw), nil), o); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -146,7 +147,7 @@ func TestALineDoesNotPassTheWidthForOrdinaryStatements(t *testing.T) {
 func TestAChoiceOfStatementsThatIsNoneIsRefused(t *testing.T) {
 	for _, s := range []string{"x", "0", "-", "3-2", "1,,2", "1-2-3", "-0", "9999999999999999999", ",", "+", strings.Repeat("1,", 1000) + "1"} {
 		var out bytes.Buffer
-		_, err := replay.Replay(&out, bytes.NewReader(session(t)), replay.Options{Statements: s})
+		_, err := replay.Play(&out, stream.New(bytes.NewReader(session(t)), nil), replay.Options{Statements: s})
 		if err == nil || out.Len() > 0 {
 			t.Errorf("%q: %v, and %d bytes were printed; want it refused at once", s, err, out.Len())
 		}
@@ -171,11 +172,11 @@ func TestAChoiceOfStatements(t *testing.T) {
 func TestErrorsOfReaderAndWriterAreReturned(t *testing.T) {
 	failure := errors.New("the disk is gone")
 	raw := session(t)
-	rep, err := replay.Replay(io.Discard, io.MultiReader(bytes.NewReader(raw[:3000]), broken{failure}), replay.Options{})
+	rep, err := replay.Play(io.Discard, stream.New(io.MultiReader(bytes.NewReader(raw[:3000]), broken{failure}), nil), replay.Options{})
 	if !errors.Is(err, failure) || rep.State != recording.Unread {
 		t.Errorf("a reader that fails: %v, %v", rep.State, err)
 	}
-	if _, err := replay.Replay(broken{failure}, bytes.NewReader(raw), replay.Options{}); !errors.Is(err, failure) {
+	if _, err := replay.Play(broken{failure}, stream.New(bytes.NewReader(raw), nil), replay.Options{}); !errors.Is(err, failure) {
 		t.Errorf("a writer that fails: %v", err)
 	}
 }
@@ -199,7 +200,7 @@ func TestAReplayTakesConstantMemory(t *testing.T) {
 		}
 		_ = write.CloseWithError(w.Close())
 	}()
-	if _, err := replay.Replay(&out, in, replay.Options{}); err != nil {
+	if _, err := replay.Play(&out, stream.New(in, nil), replay.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	var m runtime.MemStats

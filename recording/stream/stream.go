@@ -5,14 +5,12 @@
 package stream
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -63,31 +61,31 @@ func (o Options) every() time.Duration {
 	return o.Every
 }
 
+// ErrNoKey is returned for what is encrypted to a key that is not at hand.
+var ErrNoKey = errors.New("stream: the recording is encrypted, and there is no key for it: read it through the operator")
+
 // New reads a recording of either version from r, of which nothing is read before Events is. The identity may be nil.
 func New(r io.Reader, id age.Identity) *Recording {
-	var inner *Recording
-	return &Recording{
-		report: func() recording.Report {
-			if inner == nil {
-				return recording.Report{}
-			}
-			return inner.report()
-		},
-		events: func(yield func(recording.Record, error) bool) {
-			in := bufio.NewReaderSize(r, 64<<10)
-			begin, _ := in.Peek(len(magic)) // an error comes again when it is read
-			if string(begin) == magic {
-				inner = segments(func(bool) (*recording.Segment, error) { return recording.ReadSegment(in) }, func(*recording.Head) (age.Identity, error) { return id, nil })
-			} else {
-				inner = chained(recording.NewReader(in))
-			}
-			inner.events(yield)
-		},
-	}
+	return read(r, func(*recording.Head) (age.Identity, error) {
+		if id == nil {
+			return nil, ErrNoKey
+		}
+		return id, nil
+	})
 }
 
-// magic is what a segment begins with.
-const magic = "\x89TWS\r\n\x1a\n"
+// read leaves all that a recording must be to package recording.
+func read(r io.Reader, identity func(*recording.Head) (age.Identity, error)) *Recording {
+	in := recording.NewReader(r, recording.WithIdentity(identity))
+	return &Recording{report: in.Report, events: func(yield func(recording.Record, error) bool) {
+		for {
+			rec, err := in.Next()
+			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}}
+}
 
 // Open reads a file of either version, or a folder of segments.
 func Open(ctx context.Context, name string, o Options) (*Recording, error) {
@@ -124,46 +122,20 @@ func Open(ctx context.Context, name string, o Options) (*Recording, error) {
 
 // folder reads the segments of a folder, in the order of their numbers.
 func folder(ctx context.Context, name string, o Options) (*Recording, error) {
-	files, err := filepath.Glob(filepath.Join(name, "*"+recording.SegmentExtension))
+	pattern := filepath.Join(name, "*"+recording.SegmentExtension)
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 && !o.Follow {
 		return nil, errors.Join(err, &os.PathError{Op: "open", Path: name, Err: errors.New("there is no segment (*" + recording.SegmentExtension + ") in the folder")})
 	}
-	slices.Sort(files)
-	at := 0
-	next := func(wait bool) (*recording.Segment, error) {
-		for at >= len(files) {
-			if !wait || !o.Follow || !pause(ctx, o.every()) {
-				return nil, io.EOF
-			}
-			again, err := filepath.Glob(filepath.Join(name, "*"+recording.SegmentExtension))
-			if err != nil {
-				return nil, err
-			}
-			slices.Sort(again)
-			files = again
+	return New(&pieces{ctx: ctx, o: o, open: func(number int) (io.ReadCloser, error) {
+		if files, err = filepath.Glob(pattern); err != nil { // sorted
+			return nil, err
 		}
-		at++
-		return readFile(files[at-1])
-	}
-	return segments(next, func(*recording.Head) (age.Identity, error) { return o.Identity, nil }), nil
-}
-
-func readFile(name string) (*recording.Segment, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return whole(f)
-}
-
-// whole reads the one segment of an object.
-func whole(r io.Reader) (*recording.Segment, error) {
-	s, err := recording.ReadSegment(r)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, errors.New("recording: the segment is cut off")
-	}
-	return s, err
+		if number > len(files) {
+			return nil, store.ErrNotFound
+		}
+		return os.Open(files[number-1])
+	}}, o.Identity), nil
 }
 
 // Session reads a session from a store.
@@ -171,44 +143,16 @@ func Session(ctx context.Context, from store.Source, s store.Session, o Options)
 	if !s.Valid() {
 		return nil, errors.New("stream: " + strings.Join([]string{s.Namespace, s.UID, s.ID}, "/") + " cannot be the name of a session")
 	}
-	number := uint64(1)
-	next := func(wait bool) (*recording.Segment, error) {
-		for {
-			r, err := from.Open(ctx, s.Segment(number))
-			switch {
-			case errors.Is(err, store.ErrNotFound) && wait && o.Follow && pause(ctx, o.every()):
-				continue
-			case errors.Is(err, store.ErrNotFound):
-				return nil, io.EOF
-			case err != nil:
-				return nil, err
-			}
-			number++
-			segment, err := whole(r)
-			return segment, errors.Join(err, r.Close())
-		}
-	}
 	var identity age.Identity
-	return segments(next, func(*recording.Head) (age.Identity, error) {
-		if identity != nil {
-			return identity, nil
-		}
+	return read(&pieces{ctx: ctx, o: o, open: func(number int) (io.ReadCloser, error) {
+		return from.Open(ctx, s.Segment(uint64(number)))
+	}}, func(*recording.Head) (age.Identity, error) {
 		var err error
-		identity, err = from.Identity(ctx, s)
+		if identity == nil {
+			identity, err = from.Identity(ctx, s)
+		}
 		return identity, err
 	}), nil
-}
-
-// chained reads a file of version 1.
-func chained(in *recording.Reader) *Recording {
-	return &Recording{report: in.Report, events: func(yield func(recording.Record, error) bool) {
-		for {
-			rec, err := in.Next()
-			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
-				return
-			}
-		}
-	}}
 }
 
 // pause waits, and reports whether the context goes on.
@@ -220,28 +164,5 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
-	}
-}
-
-// tail is a file that grows: it waits where the file ends.
-type tail struct {
-	ctx    context.Context
-	r      io.Reader
-	every  time.Duration
-	ending bool // the session is over: what comes now comes soon
-	calm   int
-}
-
-// Read returns io.EOF once the session is over and nothing came for a while, or the context ended.
-func (t *tail) Read(b []byte) (int, error) {
-	for {
-		n, err := t.r.Read(b)
-		if n > 0 || !errors.Is(err, io.EOF) {
-			t.calm = 0
-			return n, err
-		}
-		if t.calm++; t.ending && t.calm > 2 || !pause(t.ctx, t.every) {
-			return 0, io.EOF
-		}
 	}
 }

@@ -110,11 +110,11 @@ func TestWhatIsDoneToSegmentsIsFoundWhereItWasDone(t *testing.T) {
 		after int // events before it shows
 	}{
 		"one is missing":           {recordingtest.Joined(append(whole[:1:1], whole[2:]...)), recording.Broken, "segment 3 stands where 2 should", 5},
-		"the first is missing":     {recordingtest.Joined(whole[1:]), recording.Broken, "segment 2 stands where 1 should", 0},
+		"the first is missing":     {recordingtest.Joined(whole[1:]), recording.Broken, "segment 2 stands where the first should", 0},
 		"one of another session":   {recordingtest.Joined(append(whole[:1:1], other[1:]...)), recording.Broken, "another session", 5},
 		"more follows the end":     {recordingtest.Joined(append(whole[:len(whole):len(whole)], again[0])), recording.Broken, "something follows", len(events)},
 		"a body was changed":       {bent, recording.Broken, "not the one that its head was signed for", 5 * (len(whole) - 1)},
-		"a signature is another's": {recordingtest.Joined(append(whole[:1:1], &unsigned)), recording.Broken, "not signed by the key", 5},
+		"a signature is another's": {recordingtest.Joined(append(whole[:1:1], &unsigned)), recording.Broken, "the signature is not of the key", 5},
 		"the end is missing":       {recordingtest.Joined(whole[:2]), recording.Unfinished, "", 10},
 		"one is cut off":           {recordingtest.Joined(whole[:2])[:len(recordingtest.Joined(whole[:2]))-7], recording.Unfinished, "", 5},
 	} {
@@ -130,7 +130,7 @@ func TestWithoutItsKeyASessionCannotBeRead(t *testing.T) {
 	s := recordingtest.NewStore(t)
 	s.Key, _ = age.GenerateX25519Identity()
 	s.Add(t, name, golden(t), 5)
-	if got, err := read(open(t, filepath.Join(s.Dir, name.Folder()), stream.Options{})); len(got) > 0 || !errors.Is(err, recording.ErrNoKey) {
+	if got, err := read(open(t, filepath.Join(s.Dir, name.Folder()), stream.Options{})); len(got) > 0 || !errors.Is(err, stream.ErrNoKey) {
 		t.Errorf("%d events, %v", len(got), err)
 	}
 	s.Erased = []string{name.ID}
