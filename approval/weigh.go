@@ -40,9 +40,7 @@ type Case struct {
 // Deny, and ends when its time is over. What a request was approved by is not weighed again.
 func (c *Case) Weigh() v1alpha1.AccessRequestStatus {
 	status := *c.Request.Status.DeepCopy()
-	slices.SortFunc(c.Decisions, func(a, b v1alpha1.AccessDecision) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	c.sort()
 	switch {
 	case Open(status.State):
 		c.open(&status)
@@ -50,6 +48,18 @@ func (c *Case) Weigh() v1alpha1.AccessRequestStatus {
 		c.approved(&status)
 	}
 	return status
+}
+
+// sort puts decisions in the order in which they came. The API server's times are whole seconds: within one, what was weighed
+// before came before, and names decide only about what came together.
+func (c *Case) sort() {
+	weighed := map[string]int{}
+	for i, d := range c.Request.Status.Decisions {
+		weighed[string(d.Name)] = i - len(c.Request.Status.Decisions)
+	}
+	slices.SortFunc(c.Decisions, func(a, b v1alpha1.AccessDecision) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(weighed[a.Name], weighed[b.Name]), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 // Next is when a request is to be weighed again if nothing happens, or zero.

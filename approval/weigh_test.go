@@ -263,6 +263,25 @@ func TestWhatWasApprovedEndsByADenyOrItsTimeAndByNothingElse(t *testing.T) {
 	}
 }
 
+// The API server stamps whole seconds, and kubectl names decisions at random.
+func TestWithinASecondWhatWasWeighedBeforeCameBefore(t *testing.T) {
+	policies := policy("p", asks("ask", approvers(2)))
+	named := func(name string) func(*v1alpha1.AccessDecision) {
+		return func(d *v1alpha1.AccessDecision) { d.Name = name }
+	}
+	first := []v1alpha1.AccessDecision{by("alice", approve, 1, named("d-x"))}
+	r := request()
+	everybody := func(*v1alpha1.Decider, v1alpha1.ObjectName, string) bool { return true }
+	weigh := func(all ...v1alpha1.AccessDecision) v1alpha1.AccessRequestStatus {
+		return (&Case{Request: r, Decisions: all, Policies: policies, Allowed: everybody, Now: noon}).Weigh()
+	}
+	r.Status = weigh(first...)
+	got := weigh(append(first, by("bob", approve, 1, named("d-a")), by("carol", approve, 0, named("d-z")))...)
+	if c := meta.FindStatusCondition(got.Conditions, v1alpha1.ConditionApproved); c == nil || c.Message != "carol: so; alice: so; bob: so" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestAnEndIsFinal(t *testing.T) {
 	for _, state := range []v1alpha1.AccessRequestState{
 		v1alpha1.RequestDenied, v1alpha1.RequestExpired, v1alpha1.RequestWithdrawn, v1alpha1.RequestRevoked, "Something",

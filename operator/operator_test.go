@@ -150,7 +150,9 @@ func (o *output) String() string {
 func eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience) // not that of polling: that this one is over soon is no answer
+		defer cancel()
 		last = check(ctx)
 		return last == nil, nil
 	})

@@ -49,8 +49,8 @@ func (v *verifier) unshipped(k *key) {
 	}
 	w := k.beats.waiting[0].w
 	f := w.finding(Lost, "%s of key %s, by the sidecar's own heartbeats", missing("segment", k.done+1, k.beats.claimed), short(k.id))
-	if k.pod.gone.IsZero() && v.last.Sub(w.at) < Grace {
-		f.Code = Unshipped
+	if v.late(k, w.at) == Unshipped {
+		f.Code, f.Severity, f.Cause = Unshipped, rules[Unshipped].severity, rules[Unshipped].cause
 	}
 	v.add(f)
 }

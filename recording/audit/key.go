@@ -135,16 +135,32 @@ func (v *verifier) skipSerials(k *key) {
 	a := k.ahead[next]
 	f := a.w.finding(SerialGap, "%s of key %s of pod %s: this one, the %s of the key, is there", missing("segment", k.done+1, next-1), short(k.id), k.pod, ordinal(next))
 	f.Session, f.Segment, f.Object = "", 0, ""
-	switch {
-	case k.how == endGone && !k.final:
-		f.Code, f.Severity, f.Cause = Lost, Incomplete, rules[Lost].cause
-	case k.ended.IsZero() && v.last.Sub(a.w.at) < Grace:
-		f.Code, f.Severity, f.Cause = Unshipped, Note, rules[Unshipped].cause
+	if code := v.late(k, a.w.at); code != "" {
+		f.Code, f.Severity, f.Cause = code, rules[code].severity, rules[code].cause
 	}
 	v.add(f)
 	k.done, k.known = next-1, false
 	v.settleBeats(k)
 	v.drain(k)
+}
+
+// late says what else than tampering explains that segments have not arrived, which others of their key show that were logged
+// at a time. A sidecar ships the segments of different sessions side by side, and what the process before it had left; its last
+// heartbeat says that all of its pod has arrived.
+func (v *verifier) late(k *key, shown time.Time) Code {
+	if k.final || k.pod.current != nil && k.pod.current.final {
+		return ""
+	}
+	if k.ended.After(shown) {
+		shown = k.ended // from then on the next process has the time
+	}
+	switch {
+	case !k.pod.gone.IsZero():
+		return Lost
+	case v.last.Sub(shown) < Grace:
+		return Unshipped
+	}
+	return ""
 }
 
 // missing says which numbers are not there.

@@ -67,7 +67,7 @@ var logKeyCases = []tamperCase{
 	}},
 	{name: "a whole session is dropped from log, store and index", by: "the log's key", want: []Code{SerialGap}, level: Tampered, do: func(w *world, r *rand.Rand) ([]View, bool) {
 		s, ok := pick(r, w.sessions(settledLong(w)))
-		if !ok {
+		if !ok || !w.shownLong(s) {
 			return nil, false
 		}
 		w.hide(s.leaves...)

@@ -118,7 +118,7 @@ var storeCases = []tamperCase{
 		if !ok {
 			return nil, false
 		}
-		e := s.entry
+		e := s.indexed
 		switch r.IntN(4) {
 		case 0:
 			e.Denied++

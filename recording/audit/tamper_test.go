@@ -257,3 +257,10 @@ func settledLong(w *world) func(*gsession) bool {
 		return s.ended && w.now.Sub(s.leaves[len(s.leaves)-1].Time) > Grace+time.Minute && !w.lastOfKey(s)
 	}
 }
+
+// shownLong reports whether later segments have shown for long that there was this session, or its pod has said that all had arrived.
+func (w *world) shownLong(s *gsession) bool {
+	return !s.pod.gone.IsZero() || slices.ContainsFunc(w.leaves, func(l *ledger.Leaf) bool {
+		return l.Kind == ledger.KindSealed && l.Pod == s.pod.pod && l.Time.After(s.leaves[len(s.leaves)-1].Time) && w.now.Sub(l.Time) > Grace+time.Minute
+	})
+}

@@ -1,10 +1,14 @@
 package audit
 
 import (
+	"crypto/ed25519"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/recording"
 )
 
 func TestATrueStoreHasNothingButNotes(t *testing.T) {
@@ -17,7 +21,7 @@ func TestATrueStoreHasNothingButNotes(t *testing.T) {
 		w := build(rand.New(rand.NewPCG(uint64(seed), 1)), hook{})
 		sum, found, log := w.verify(t, Scope{}, View{Name: "another store", Note: w.checkpoint(len(w.raw)/2, w.signer)})
 		for _, f := range found {
-			if f.Severity != Note || f.Code != Recovered && f.Code != LateSealed {
+			if f.Severity != Note || f.Code != Recovered && f.Code != LateSealed && f.Code != Unshipped {
 				t.Errorf("seed %d: %+v (leaf %v)", seed, f, index64(f.LogIndex))
 			}
 		}
@@ -68,6 +72,33 @@ func TestAnOutageOfTheLogIsNotCalledTampering(t *testing.T) {
 		}
 		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == LogTime && f.Severity == Incomplete }) {
 			t.Errorf("seed %d: it is not said: %s", seed, brief(found))
+		}
+	}
+}
+
+// Sessions are shipped side by side, so that of a key's segments a later one may be there before an earlier one, also when the process
+// that sealed them is gone.
+func TestWhatWaitsInASpoolIsNotCalledTampering(t *testing.T) {
+	for kind, want := range map[string]struct {
+		code  Code
+		level Severity
+	}{"restarting": {Unshipped, Note}, "restarted and killed": {Lost, Incomplete}} {
+		holes := 0
+		for seed := range 60 {
+			w := build(rand.New(rand.NewPCG(uint64(seed), 5)), hook{}, kind, "alive")
+			_, found, _ := w.verify(t, Scope{})
+			for _, f := range found {
+				if f.Severity == Tampered || f.Severity == Incomplete && want.level == Note {
+					t.Errorf("%s, seed %d: %+v (leaf %v)", kind, seed, f, index64(f.LogIndex))
+				}
+				dead := recording.IDOf(w.pods[0].old[0].priv.Public().(ed25519.PublicKey))
+				if f.Code == want.code && strings.Contains(f.What, "of key "+short(dead)) && strings.HasSuffix(f.What, "of the key, is there") {
+					holes++
+				}
+			}
+		}
+		if holes == 0 {
+			t.Errorf("%s: no key had a hole", kind)
 		}
 	}
 }

@@ -64,6 +64,12 @@ type hook struct {
 	outage     bool // late is how long the log could not be written to
 }
 
+// spooled is a segment that was sealed.
+type spooled struct {
+	session *gsession
+	ship    func(time.Time)
+}
+
 type gkey struct {
 	priv   ed25519.PrivateKey
 	sealer *recording.Sealer
@@ -86,7 +92,7 @@ type gpod struct {
 	every    time.Duration
 	encrypt  bool
 	sessions []*gsession
-	spool    []func(time.Time) // sealed, and not yet shipped
+	spool    []spooled // not yet shipped
 	gone     time.Time
 	// attestedAt is since when the operator keeps recordings, where that is later than the pod.
 	attestedAt time.Time
@@ -97,7 +103,8 @@ type gsession struct {
 	name    store.Session
 	enc     recording.Encoder
 	buf     []byte
-	entry   index.Entry
+	entry   index.Entry // of what was recorded
+	indexed index.Entry // of what was shipped
 	id      *age.X25519Identity
 	segment uint64
 	n       int64
@@ -201,11 +208,17 @@ func (w *world) run(kind, name string, start time.Time, life time.Duration) *gpo
 	w.leafAt(start.Add(w.hook.late), ledger.Leaf{Kind: ledger.KindAttested, Pod: p.pod, Attestation: &p.key.att})
 	end := start.Add(life)
 	crash := start.Add(life/3 + time.Duration(w.r.IntN(200))*time.Second).Truncate(15 * time.Second)
-	if kind == "alive" {
+	switch kind {
+	case "alive":
 		end = w.base.Add(28 * time.Minute)
+	case "restarting": // to the end of the log
+		end = w.base.Add(28 * time.Minute)
+		crash = end.Add(-15 * time.Second).Truncate(15 * time.Second)
+	case "restarted and killed":
+		crash = end.Add(-15 * time.Second).Truncate(15 * time.Second)
 	}
 	for t := start.Add(15 * time.Second); t.Before(end); t = t.Add(15 * time.Second) {
-		if kind == "restarted" && !t.Before(crash) && len(p.old) == 0 {
+		if strings.HasPrefix(kind, "restart") && !t.Before(crash) && len(p.old) == 0 {
 			p.restart(t)
 			continue
 		}
@@ -219,10 +232,10 @@ func (w *world) run(kind, name string, start time.Time, life time.Duration) *gpo
 		for _, s := range p.sessions {
 			s.end(end)
 		}
-		p.ship(end)
+		p.ship(end, true)
 		p.beat(end.Add(time.Second), true)
 		p.goneAt(end.Add(5 * time.Second))
-	case "killed":
+	case "killed", "restarted and killed":
 		p.goneAt(end.Add(5 * time.Second))
 	}
 	return p
@@ -259,18 +272,22 @@ func (p *gpod) tick(t time.Time) {
 			s.seal(p.key, t, recording.EndNone, false)
 		}
 	}
-	p.ship(t)
+	p.ship(t, false)
 }
 
-// ship sends what was sealed; some of it waits.
-func (p *gpod) ship(t time.Time) {
+// ship sends what was sealed, each session's in order. Sessions do not wait for each other: unless all is sent, some of it waits.
+func (p *gpod) ship(t time.Time, all bool) {
 	if t.Before(p.attestedAt) {
 		return
 	}
-	for _, f := range p.spool {
-		f(t)
-	}
-	p.spool = nil
+	waits := map[*gsession]bool{}
+	p.spool = slices.DeleteFunc(p.spool, func(g spooled) bool {
+		waits[g.session] = !all && (waits[g.session] || p.w.r.IntN(3) == 0)
+		if !waits[g.session] {
+			g.ship(t)
+		}
+		return !waits[g.session]
+	})
 }
 
 func (p *gpod) beat(t time.Time, last bool) {
@@ -289,10 +306,9 @@ func (p *gpod) beat(t time.Time, last bool) {
 
 // restart is a crash, and the next process that seals what was left.
 func (p *gpod) restart(t time.Time) {
-	for _, s := range p.sessions { // one is sealed and not shipped any more by the process that dies
+	for _, s := range p.sessions { // what is sealed and not shipped any more by the process that dies
 		if !s.closed && len(s.buf) > 0 {
 			s.seal(p.key, t.Add(-time.Second), recording.EndNone, false)
-			break
 		}
 	}
 	for _, s := range p.sessions {
@@ -303,14 +319,14 @@ func (p *gpod) restart(t time.Time) {
 	p.old = append(p.old, p.key)
 	p.key = p.w.newKey(p, t.Add(10*time.Second))
 	p.w.leafAt(t.Add(10*time.Second), ledger.Leaf{Kind: ledger.KindAttested, Pod: p.pod, Attestation: &p.key.att})
-	p.ship(t.Add(11 * time.Second))
+	p.ship(t.Add(11*time.Second), false)
 	for _, s := range p.sessions {
 		if !s.closed {
 			s.seal(p.key, t.Add(12*time.Second), recording.EndCutOff, true)
 			s.closed = true
 		}
 	}
-	p.ship(t.Add(13 * time.Second))
+	p.ship(t.Add(13*time.Second), false)
 }
 
 func (p *gpod) begin(t time.Time) *gsession {
@@ -379,7 +395,10 @@ func (s *gsession) seal(k *gkey, t time.Time, end recording.End, recovered bool)
 	seg := k.seal(h, records)
 	s.segment++
 	s.records = append(s.records, records)
-	s.pod.spool = append(s.pod.spool, func(t time.Time) { s.shipped(seg, t) })
+	entry := s.entry // counts what is sealed, not what has come since
+	s.pod.spool = append(s.pod.spool, spooled{s, func(t time.Time) {
+		s.shipped(seg, entry, t)
+	}})
 }
 
 // seal seals with the Sealer, but in a world where somebody cheats.
@@ -404,7 +423,7 @@ func (k *gkey) sealed() (uint64, recording.Hash) {
 }
 
 // shipped stores a segment, and logs it.
-func (s *gsession) shipped(seg *recording.Segment, t time.Time) *ledger.Leaf {
+func (s *gsession) shipped(seg *recording.Segment, entry index.Entry, t time.Time) *ledger.Leaf {
 	w := s.pod.w
 	if s.id != nil {
 		var err error
@@ -418,10 +437,11 @@ func (s *gsession) shipped(seg *recording.Segment, t time.Time) *ledger.Leaf {
 		Head: seg.Signed, Object: name, Stored: sha256.Sum256(b), Size: int64(len(b)),
 	}})
 	s.leaves = append(s.leaves, l)
-	s.entry.Segments, s.entry.Chain, s.entry.End = seg.Head.Segment, seg.Head.Chain, string(seg.Head.End)
-	e, err := json.Marshal(&s.entry)
+	entry.Segments, entry.Chain, entry.End = seg.Head.Segment, seg.Head.Chain, string(seg.Head.End)
+	s.indexed = entry
+	e, err := json.Marshal(&entry)
 	must(err)
-	w.objects[s.name.Entry(s.entry.Began)] = stored{e, t}
+	w.objects[s.name.Entry(entry.Began)] = stored{e, t}
 	return l
 }
 
