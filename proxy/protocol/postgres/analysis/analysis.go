@@ -106,6 +106,10 @@ type Statement struct {
 	Masked []Masked
 	// Rewritten: another text than Text runs.
 	Rewritten bool
+	// Past: its rows may have been read under other definitions than those of the
+	// catalog, so that what the server attests says only of tables what they are, and
+	// not of views. Analyze does not set it: that is known of a session alone.
+	Past bool
 
 	// epoch is the catalog's when it was analyzed.
 	epoch uint64

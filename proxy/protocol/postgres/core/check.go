@@ -159,18 +159,23 @@ func (c *Conn) shows(a *answer) (shown, steady bool) {
 			continue
 		}
 		shown = true
-		relation := c.catalog.Relation(f.Relation)
-		_, known := c.catalog.Origin(f.Relation, f.Attr)
-		steady = steady && known && f.Attr > 0 && relation != nil && relation.Kind == 'r' &&
-			mentions(a.statement(), relation) && !c.adopts(relation)
+		steady = steady && isSteady(c.catalog, f) && mentions(a.statement(), c.catalog.Relation(f.Relation))
 	}
 	return shown, steady
 }
 
-// adopts reports whether a table could be given a child that has protected columns:
-// there is one with all of its columns. Then rows of that would come out under the
-// table's own column numbers.
-func (c *Conn) adopts(parent *catalog.Relation) bool {
+// isSteady reports whether what the server attests is a plain column of a table, and
+// has been whatever the definitions were.
+func isSteady(cat *catalog.Snapshot, f wire.Field) bool {
+	relation := cat.Relation(f.Relation)
+	_, known := cat.Origin(f.Relation, f.Attr)
+	return known && f.Attr > 0 && relation != nil && relation.Kind == 'r' && !adopts(cat, relation)
+}
+
+// adopts reports whether a table could be given, or could have had, a child that has
+// protected columns: there is one with all of its columns. Then rows of that would
+// come out under the table's own column numbers.
+func adopts(cat *catalog.Snapshot, parent *catalog.Relation) bool {
 	fits := func(child *catalog.Relation) bool {
 		for i := range parent.Columns {
 			if column := &parent.Columns[i]; !column.Dropped && child.Column(column.Name) == nil {
@@ -179,8 +184,8 @@ func (c *Conn) adopts(parent *catalog.Relation) bool {
 		}
 		return true
 	}
-	adopts, _ := c.catalog.Remember(fmt.Sprint("adopts ", parent.OID), func() any {
-		return slices.ContainsFunc(c.catalog.Tagged(), func(r *catalog.Relation) bool { return r.OID != parent.OID && r.Kind != 'v' && fits(r) })
+	adopts, _ := cat.Remember(fmt.Sprint("adopts ", parent.OID), func() any {
+		return slices.ContainsFunc(cat.Tagged(), func(r *catalog.Relation) bool { return r.OID != parent.OID && r.Kind != 'v' && fits(r) })
 	}).(bool)
 	return adopts
 }
@@ -244,10 +249,13 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	for _, p := range a.used.prepared {
 		doubtful = doubtful || !Unmoved(p.stmts, p.catalog, c.catalog)
 	}
+	past := false
 	for _, p := range a.used.cursors { // these are never planned anew
+		past = past || p.catalog != c.catalog
 		doubtful = doubtful || p.catalog != c.catalog && !p.settled
 	}
 	for _, p := range a.May {
+		past = past || p.text == "" && p.catalog != c.catalog // a cursor
 		switch {
 		case p.text != "" && Unmoved(p.stmts, p.catalog, c.catalog):
 		case p.settled && p.text != "":
@@ -258,6 +266,12 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	}
 	if doubtful {
 		return c.suspect(stmts)
+	}
+	if past {
+		stmts = slices.Clone(stmts)
+		for i := range stmts {
+			stmts[i].Past = true
+		}
 	}
 	return stmts
 }

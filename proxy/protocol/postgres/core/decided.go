@@ -208,7 +208,7 @@ func (c *Conn) suspect(stmts []analysis.Statement) []analysis.Statement {
 	out := make([]analysis.Statement, len(stmts))
 	for i := range stmts {
 		out[i] = stmts[i]
-		out[i].Touches, out[i].Derived, out[i].Outputs = true, c.catalog.AllTags(), nil
+		out[i].Touches, out[i].Derived, out[i].Outputs, out[i].Past = true, c.catalog.AllTags(), nil, true
 		if out[i].Copy != nil {
 			cp := *out[i].Copy
 			cp.Columns = nil

@@ -297,6 +297,7 @@ func either(stmts []analysis.Statement) []analysis.Statement {
 		st := &stmts[1+i]
 		out.Touches = out.Touches || st.Touches
 		out.Derived = catalog.Union(out.Derived, st.Derived)
+		out.Past = out.Past || st.Past
 		out.Effects = append(out.Effects[:len(out.Effects):len(out.Effects)], st.Effects...)
 		if st.Copy != nil {
 			out.Copy = st.Copy

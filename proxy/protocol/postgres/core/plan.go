@@ -113,7 +113,7 @@ func ColumnTags(cat *catalog.Snapshot, st *analysis.Statement, i, columns int, f
 		}
 		return tags, derived
 	}
-	if !known || f.Attr == 0 {
+	if !known || f.Attr == 0 || st.Past && !isSteady(cat, f) {
 		return catalog.Union(tags, st.Derived), true
 	}
 	return tags, false
