@@ -84,6 +84,15 @@ func talks(sql string) []talk {
 			query("BEGIN"), query("DECLARE c CURSOR FOR " + sql), query("FETCH 1 FROM c"), query("FETCH ALL FROM c"), query("ROLLBACK"),
 		}},
 		{name: "cursor with hold", steps: []step{query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH ALL FROM h"), query("CLOSE h")}},
+		{name: "cursor with hold, executed", steps: []step{
+			query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH 0 FROM h"),
+			{messages(&pgproto3.Describe{ObjectType: 'P', Name: "h"}, &pgproto3.Execute{Portal: "h"}, sync), "Z"},
+			query("CLOSE h"),
+		}},
+		{name: "cursor with hold, declared again", steps: []step{
+			query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH 0 FROM h"),
+			query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH ALL FROM h"), query("CLOSE h"),
+		}},
 		{name: "COPY", steps: []step{query(fmt.Sprintf("COPY (%s) TO STDOUT", sql))}},
 		{name: "COPY in a transaction", steps: []step{query("BEGIN"), query(fmt.Sprintf("COPY (%s) TO STDOUT", sql)), query("ROLLBACK")}},
 	}

@@ -51,3 +51,34 @@ func TestWhatWasPreparedBeforeItsCursorExistsIsDecidedWhenItRuns(t *testing.T) {
 		query(t, conn, "rollback; begin")
 	}
 }
+
+// What a cursor WITH HOLD has read is known by a look when it was made: its values are masked as exactly as those of other cursors,
+// also when the catalog has changed since.
+func TestACursorWithHoldIsMaskedAsExactlyAsOthers(t *testing.T) {
+	p := start(t, config{tags: shopTags})
+	conn, ctx := p.connect(t), context.Background()
+	for _, begun := range []string{"", "begin; "} {
+		query(t, conn, begun+`declare h cursor with hold for select upper(name), ssn, count(*) over () from customers order by id`)
+		if begun != "" {
+			query(t, conn, "commit")
+		}
+		for i, between := range []string{"create temporary table made_between (i int)", "select 1"} {
+			rows, err := conn.Exec(ctx, "fetch 1 from h").ReadAll()
+			if err != nil || len(rows) != 1 || len(rows[0].Rows) != 1 {
+				t.Fatalf("fetch %d: %v, %v", i, rows, err)
+			}
+			row := rows[0].Rows[0]
+			if got := string(row[0]); got == "" || got != strings.ToUpper(got) || strings.Contains(got, "*") {
+				t.Errorf("%sfetch %d: upper(name) is %q", begun, i, got)
+			}
+			if got := string(row[1]); strings.Contains(got, "078") {
+				t.Errorf("%sfetch %d: ssn is %q", begun, i, got)
+			}
+			if got := string(row[2]); got == "" || strings.Contains(got, "*") {
+				t.Errorf("%sfetch %d: the count is %q", begun, i, got)
+			}
+			query(t, conn, between)
+		}
+		query(t, conn, "close h; drop table if exists made_between")
+	}
+}

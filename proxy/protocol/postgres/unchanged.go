@@ -38,7 +38,7 @@ func (e *Engine) unchanged(ctx context.Context, s *session.Session, check *core.
 // stays, whatever is found out when the server answers; so it is looked before, and
 // what is left is the moment that the statement takes to reach the server. A
 // statement that takes values only from the table that it writes, as counters do,
-// is not worth that look each time.
+// is not worth that look each time. A cursor WITH HOLD copies what it reads as well.
 func copies(a *core.Ask, result *analysis.Result, cat *catalog.Snapshot) (ago time.Duration, copies bool) {
 	if a.Kind == core.AskParse || result == nil || !cat.AnyTagged() {
 		return 0, false
@@ -46,6 +46,9 @@ func copies(a *core.Ask, result *analysis.Result, cat *catalog.Snapshot) (ago ti
 	ago = recently
 	for i := range result.Statements {
 		s := &result.Statements[i]
+		if core.Holds(s) {
+			return 0, true
+		}
 		sources := s.Reads.Write
 		if s.Kind == analysis.KindDDL { // CREATE TABLE AS and its like: what the query returns is what is written
 			sources = slices.Concat(sources, s.Reads.Output)

@@ -39,6 +39,8 @@ type Effect struct {
 	// Alters, of a DDL: relations that existed before may have other columns or
 	// names now, so that until the catalog shows it State.Stale must be set.
 	Alters bool
+	// Hold: a cursor WITH HOLD, which keeps its rows when the transaction and its locks have ended.
+	Hold bool
 	// Chain: COMMIT or ROLLBACK … AND CHAIN, which begins the next transaction.
 	Chain bool
 }

@@ -269,8 +269,11 @@ func (a *analyzer) prepare(s *pg.PrepareStmt) {
 func (a *analyzer) declare(s *pg.DeclareCursorStmt) {
 	inner := a.nest(s.GetQuery())
 	a.out.Kind = inner.Kind
-	a.out.Effects = append(a.out.Effects, Effect{Kind: DeclareCursor, Name: s.GetPortalname(), Statement: inner})
+	a.out.Effects = append(a.out.Effects, Effect{Kind: DeclareCursor, Name: s.GetPortalname(), Statement: inner, Hold: s.GetOptions()&cursorHold != 0})
 }
+
+// cursorHold is CURSOR_OPT_HOLD of PostgreSQL's parsenodes.h, since version 14.
+const cursorHold = 0x20
 
 // explain shows a plan: constants and estimates, no values. With ANALYZE the
 // statement runs, so it counts as itself.

@@ -33,6 +33,7 @@ type Check struct {
 	Session    analysis.State
 	Statements []analysis.Statement
 	sent       Digest
+	made       bool // the statement has made a cursor WITH HOLD
 }
 
 // Sent reports whether what went upstream is the text given; empty: the client's own.
@@ -77,9 +78,11 @@ func (c *Conn) Check() *Check { return c.check }
 // nothing at all has changed since. Others may mean something else where only the
 // first is so.
 func (c *Conn) Checked(same, nothing bool) error {
-	a, exact := c.owe.head(), c.check.Exact
+	a, exact, made := c.owe.head(), c.check.Exact, c.check.made
 	c.check = nil
-	if same {
+	if made {
+		c.madeHeld(a, same)
+	} else if same {
 		a.checked = true
 		if a.portal != nil {
 			a.portal.checked = true
@@ -98,8 +101,11 @@ func (c *Conn) Checked(same, nothing bool) error {
 // mustCheck reports whether a message of this kind, which the server has begun to
 // send, may only go on after a check, and asks for that.
 func (c *Conn) mustCheck(kind byte) bool {
-	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' || c.discarding || !guards(c.catalog) {
+	if kind != 'D' && kind != 'd' && kind != 'E' && kind != 'N' && kind != 'C' || c.discarding || !guards(c.catalog) {
 		return false
+	}
+	if kind == 'C' {
+		return c.mustCheckHeld()
 	}
 	var a *answer
 	switch kind {
@@ -128,6 +134,41 @@ func (c *Conn) mustCheck(kind byte) bool {
 	j := a.judged
 	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent}
 	return true
+}
+
+// mustCheckHeld is mustCheck for the end of a statement. Where that has made a cursor
+// WITH HOLD, nothing that its rows were read from need be locked any longer, so that a
+// look at the first row that is fetched says nothing of what they were.
+func (c *Conn) mustCheckHeld() bool {
+	a := c.skipMaybe()
+	if a == nil || a.exchange == nil || a.poison != nil || a.owed != owedQuery && a.owed != owedExecute || a.made > a.index || !Holds(a.statement()) {
+		return false
+	}
+	j := a.judged
+	c.check = &Check{Exact: true, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent, made: true}
+	return true
+}
+
+// Holds reports whether a statement makes a cursor WITH HOLD.
+func Holds(st *analysis.Statement) bool {
+	return st != nil && slices.ContainsFunc(st.Effects, func(e analysis.Effect) bool { return e.Hold })
+}
+
+// madeHeld notes whether the cursor that a statement has made has read what was
+// decided on.
+func (c *Conn) madeHeld(a *answer, same bool) {
+	a.made = a.index + 1
+	if !same {
+		c.stale = true
+		return
+	}
+	for _, named := range c.names.cursors {
+		for _, p := range named {
+			if p.holds && a.index < len(a.times) && p.born == a.times[a.index] {
+				p.settled = true
+			}
+		}
+	}
 }
 
 // guards reports whether there is anything to protect: a column with a tag, or the
@@ -252,7 +293,7 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	past := false
 	for _, p := range a.used.cursors { // these are never planned anew
 		past = past || p.catalog != c.catalog
-		doubtful = doubtful || p.catalog != c.catalog && !p.settled
+		doubtful = doubtful || !p.settled && (p.holds || p.catalog != c.catalog)
 	}
 	for _, p := range a.May {
 		past = past || p.text == "" && p.catalog != c.catalog // a cursor
@@ -260,7 +301,7 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 		case p.text != "" && Unmoved(p.stmts, p.catalog, c.catalog):
 		case p.settled && p.text != "":
 			stmts = append(stmts[:len(stmts):len(stmts)], p.stmts...)
-		case !p.settled && p.catalog != c.catalog:
+		case !p.settled && (p.holds || p.catalog != c.catalog):
 			doubtful = true
 		}
 	}

@@ -27,6 +27,7 @@ type prepared struct {
 
 	catalog *catalog.Snapshot // by which the facts were found
 	settled bool              // the definitions were still those when the server had made it
+	holds   bool              // a cursor WITH HOLD: nothing that it has read from stays locked
 
 	group   int // the pipeline group of its Parse; 0 = none
 	closing int // the pipeline group of a Close that the server has not answered; 0 = none
@@ -344,6 +345,6 @@ func add(to map[string][]*prepared, e analysis.Effect, madeBy string, born int, 
 			madeBy = ""
 		}
 		madeBy = strings.Clone(madeBy) // not all of the message that it was a part of
-		to[e.Name] = append(to[e.Name], &prepared{madeBy: madeBy, stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat})
+		to[e.Name] = append(to[e.Name], &prepared{madeBy: madeBy, stmts: []analysis.Statement{*e.Statement}, born: born, catalog: cat, holds: e.Hold})
 	}
 }

@@ -48,6 +48,7 @@ type answer struct {
 	judged  judged
 	checked bool // the definitions were those of judged when the rows began
 	changed bool // they were not
+	made    int  // so many of stmts had been looked at again when they had made what they hold
 
 	hidden bool   // asked for by us: the client must not see the answer
 	maybe  bool   // a Sync that a COPY may have swallowed
