@@ -84,6 +84,10 @@ func talks(sql string) []talk {
 			query("BEGIN"), query("DECLARE c CURSOR FOR " + sql), query("FETCH 1 FROM c"), query("FETCH ALL FROM c"), query("ROLLBACK"),
 		}},
 		{name: "cursor with hold", steps: []step{query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH ALL FROM h"), query("CLOSE h")}},
+		{name: "cursor with hold in a transaction", steps: []step{
+			query("BEGIN"), query("DECLARE h CURSOR WITH HOLD FOR " + sql),
+			query("SELECT upper(notes) FROM app.heir"), query("COMMIT"), query("FETCH ALL FROM h"), query("CLOSE h"),
+		}},
 		{name: "cursor with hold, executed", steps: []step{
 			query("DECLARE h CURSOR WITH HOLD FOR " + sql), query("FETCH 0 FROM h"),
 			{messages(&pgproto3.Describe{ObjectType: 'P', Name: "h"}, &pgproto3.Execute{Portal: "h"}, sync), "Z"},

@@ -34,6 +34,7 @@ type Check struct {
 	Statements []analysis.Statement
 	sent       Digest
 	made       bool // the statement has made a cursor WITH HOLD
+	read       bool // such cursors have read everything
 }
 
 // Sent reports whether what went upstream is the text given; empty: the client's own.
@@ -78,19 +79,22 @@ func (c *Conn) Check() *Check { return c.check }
 // nothing at all has changed since. Others may mean something else where only the
 // first is so.
 func (c *Conn) Checked(same, nothing bool) error {
-	a, exact, made := c.owe.head(), c.check.Exact, c.check.made
+	a, check := c.owe.head(), c.check
 	c.check = nil
-	if made {
+	switch {
+	case check.read:
+		c.haveRead(check.Catalog, same)
+	case check.made:
 		c.madeHeld(a, same)
-	} else if same {
+	case same:
 		a.checked = true
 		if a.portal != nil {
 			a.portal.checked = true
 		}
-		if exact && nothing {
+		if check.Exact && nothing {
 			c.settle(a.judged.catalog)
 		}
-	} else {
+	default:
 		a.changed, c.stale, c.touched = true, true, true
 	}
 	p := c.held
@@ -158,17 +162,47 @@ func Holds(st *analysis.Statement) bool {
 // decided on.
 func (c *Conn) madeHeld(a *answer, same bool) {
 	a.made = a.index + 1
-	if !same {
+	if !same || c.changed { // what the session itself has defined, and not committed, nobody else sees
 		c.stale = true
 		return
 	}
 	for _, named := range c.names.cursors {
 		for _, p := range named {
 			if p.holds && a.index < len(a.times) && p.born == a.times[a.index] {
-				p.settled = true
+				p.settled, p.reading = true, true
+				c.reading = append(c.reading, p)
 			}
 		}
 	}
+}
+
+// mustCheckRead reports whether ReadyForQuery, which the server has begun to send, may
+// only go on after a check, and asks for that: a cursor WITH HOLD reads all its rows
+// when its transaction commits, by functions that nobody locks.
+func (c *Conn) mustCheckRead(p []byte) bool {
+	const status = wire.HeaderSize
+	switch {
+	case p[0] != 'Z' || len(c.reading) == 0:
+		return false
+	case len(p) <= status: // in pieces, as hardly ever: nothing is believed rather
+		c.haveRead(nil, false)
+		return false
+	case p[status] != 'I':
+		return false
+	}
+	c.check = &Check{Exact: true, Catalog: c.reading[0].catalog, read: true}
+	for _, p := range c.reading {
+		c.check.Statements = append(c.check.Statements, p.stmts...)
+	}
+	return true
+}
+
+// haveRead notes whether cursors have read what was decided on.
+func (c *Conn) haveRead(cat *catalog.Snapshot, same bool) {
+	for _, p := range c.reading {
+		p.reading, p.settled = false, same && p.catalog == cat
+	}
+	c.reading, c.stale = nil, c.stale || !same
 }
 
 // guards reports whether there is anything to protect: a column with a tag, or the
@@ -260,7 +294,7 @@ func (c *Conn) doubtMade(when int) {
 	for _, all := range []map[string][]*prepared{c.names.prepared, c.names.cursors} {
 		for _, named := range all {
 			for _, p := range named {
-				if p.born == when && p.text == "" {
+				if p.born == when && p.text == "" && !p.holds {
 					c.doubt(p)
 				}
 			}
@@ -293,7 +327,7 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 	past := false
 	for _, p := range a.used.cursors { // these are never planned anew
 		past = past || p.catalog != c.catalog
-		doubtful = doubtful || !p.settled && (p.holds || p.catalog != c.catalog)
+		doubtful = doubtful || c.doubts(p)
 	}
 	for _, p := range a.May {
 		past = past || p.text == "" && p.catalog != c.catalog // a cursor
@@ -301,7 +335,7 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 		case p.text != "" && Unmoved(p.stmts, p.catalog, c.catalog):
 		case p.settled && p.text != "":
 			stmts = append(stmts[:len(stmts):len(stmts)], p.stmts...)
-		case !p.settled && (p.holds || p.catalog != c.catalog):
+		case c.doubts(p):
 			doubtful = true
 		}
 	}
@@ -315,6 +349,14 @@ func (c *Conn) aged(a *Ask, stmts []analysis.Statement) []analysis.Statement {
 		}
 	}
 	return stmts
+}
+
+// doubts reports whether the facts of something that is made already may be other ones.
+func (c *Conn) doubts(p *prepared) bool {
+	if p.holds && !p.settled {
+		return true
+	}
+	return p.catalog != c.catalog && (p.reading || !p.settled)
 }
 
 // Unmoved reports whether the names of statements stand for the same in both

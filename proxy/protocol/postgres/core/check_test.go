@@ -179,3 +179,61 @@ func TestAStatementPreparedBeforeAShadowCountsAsWhatItWas(t *testing.T) {
 		t.Errorf("the client saw %q", r.c.ToClient)
 	}
 }
+
+// TestACursorWithHoldIsLookedAtWhenItIsMadeAndWhenItHasRead: a look at what is fetched of it says nothing of what it has read.
+func TestACursorWithHoldIsLookedAtWhenItIsMadeAndWhenItHasRead(t *testing.T) {
+	for name, test := range map[string]struct{ made, read, inPieces, shown bool }{
+		"nothing has changed":               {made: true, read: true, shown: true},
+		"something had when it was made":    {read: true},
+		"something had when it was read":    {made: true},
+		"the end of it comes in two pieces": {made: true, read: true, inPieces: true},
+	} {
+		r := newRig(t, Settings{}, guarded(1))
+		inner := reading("orders")
+		declare := analysis.Statement{Effects: []analysis.Effect{{Kind: analysis.DeclareCursor, Name: "h", Statement: &inner, Hold: true}}}
+		declare.Kind = analysis.KindSelect
+		r.asked(wire.Query(nil, "declare h cursor with hold for select upper(note) from orders"))
+		r.allowed(guarded(1), declare)
+		if err := r.c.FromServer(wire.Message(nil, 'C', []byte("DECLARE CURSOR\x00"))); err != nil || r.c.Check() == nil || len(r.c.ToClient) > 0 {
+			t.Fatalf("%s: %v, %+v, %q", name, err, r.c.Check(), r.c.ToClient)
+		}
+		if err := r.c.Checked(test.made, test.made); err != nil {
+			t.Fatal(err)
+		}
+		ready := wire.ReadyForQuery(nil, 'I')
+		if test.inPieces {
+			if err := r.c.FromServer(ready[:1]); err != nil {
+				t.Fatal(err)
+			}
+			ready = ready[1:]
+		}
+		if err := r.c.FromServer(ready); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.c.Check() != nil; got != (test.made && !test.inPieces) {
+			t.Errorf("%s: looked at when it has read: %v", name, got)
+		} else if got {
+			if err := r.c.Checked(test.read, test.read); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := kinds(r.c.ToClient); got != "CZ" {
+			t.Fatalf("%s: the client saw %q", name, got)
+		}
+		r.c.ToClient = nil
+		r.asked(wire.Query(nil, "fetch all from h"))
+		r.c.Question().Session.Cursor("h")
+		r.allowed(guarded(1), inner)
+		if err := r.c.FromServer(join(described(0, 0), secretRow)); err != nil {
+			t.Fatal(err)
+		}
+		if r.c.Check() != nil {
+			if err := r.c.Checked(true, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := bytes.Contains(r.c.ToClient, []byte("secret")); got != test.shown {
+			t.Errorf("%s: the client saw %q", name, r.c.ToClient)
+		}
+	}
+}

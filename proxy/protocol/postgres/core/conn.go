@@ -54,6 +54,7 @@ type Conn struct {
 	pause   *pause      // or why it stands still
 	held    []byte      // of the server, behind either
 	unsure  []*prepared // made, and not yet known to mean what the catalog of then says
+	reading []*prepared // cursors WITH HOLD whose transaction has not ended
 
 	notices    []byte // for the client, at the next message boundary
 	skipping   bool   // messages of the client are dropped up to Sync

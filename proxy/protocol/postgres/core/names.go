@@ -28,6 +28,7 @@ type prepared struct {
 	catalog *catalog.Snapshot // by which the facts were found
 	settled bool              // the definitions were still those when the server had made it
 	holds   bool              // a cursor WITH HOLD: nothing that it has read from stays locked
+	reading bool              // it reads on until its transaction ends
 
 	group   int // the pipeline group of its Parse; 0 = none
 	closing int // the pipeline group of a Close that the server has not answered; 0 = none

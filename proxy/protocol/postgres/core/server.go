@@ -19,7 +19,7 @@ func (c *Conn) FromServer(p []byte) error {
 		return nil
 	}
 	for len(p) > 0 {
-		if !c.server.inside() && c.mustCheck(p[0]) {
+		if !c.server.inside() && (c.mustCheck(p[0]) || c.mustCheckRead(p)) {
 			c.held = append(c.held, p...)
 			return nil
 		}
