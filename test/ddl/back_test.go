@@ -57,11 +57,7 @@ const selected = 29
 
 func (w *world) thereAndBack(t *testing.T, seen tally, s scene, there, back string, at, noticed int) {
 	t.Helper()
-	w.reset(t)
-	c, err := dial(t.Context(), w.proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.afresh(t)
 	defer c.close()
 	blocked := false
 	does := func(sql string, notices bool) {

@@ -127,11 +127,7 @@ type scene struct {
 // scene holds a talk once with the change in the middle, once more at once, and once when the proxy has seen the change.
 func (w *world) scene(t *testing.T, seen tally, s scene) {
 	t.Helper()
-	w.reset(t)
-	c, err := dial(t.Context(), w.proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.afresh(t)
 	defer c.close()
 	blocked := false
 	run := func(when string, at int) {

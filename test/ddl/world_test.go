@@ -90,6 +90,17 @@ func (w *world) reset(t *testing.T) {
 	w.notice(t)
 }
 
+// afresh makes the schema as it was, and connects.
+func (w *world) afresh(t *testing.T) *client {
+	t.Helper()
+	w.reset(t)
+	c, err := dial(t.Context(), w.proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // notice has the proxy load the catalog, as it does after DDL that goes through it.
 func (w *world) notice(t *testing.T) {
 	t.Helper()
