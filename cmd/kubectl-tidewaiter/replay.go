@@ -59,8 +59,8 @@ func newReplay(s streams) *cobra.Command {
 last whether the recording is as it was written. Times are UTC. A session is read from a file, a folder of segments, or by its name
 from where the operator keeps them. Signatures and the log are checked by kubectl tidewaiter verify.
 
-With --against the statements are run again, on a copy of the database: those that only read, each
-in a read-only transaction, unless --writes is given. Verify a recording first, and connect as a role that may do no more than it must. What is masked,
+With --against the statements are run again, on a copy of the database: those that only read, each in a read-only transaction,
+unless --writes is given. Verify a recording first, and connect as a role that may do no more than it must. What is masked,
 denied, cut short or not recorded is skipped, and said to be. Answers, errors, numbers of rows and values are compared.
 
 Exit codes: 0; 1 for an error, and if the recording is not as it was written; 2 if --against finds differences.`,

@@ -50,7 +50,7 @@ func (v *verifier) unshipped(k *key) {
 	w := k.beats.waiting[0].w
 	f := w.finding(Lost, "%s of key %s, by the sidecar's own heartbeats", missing("segment", k.done+1, k.beats.claimed), short(k.id))
 	if v.late(k, w.at) == Unshipped {
-		f.Code, f.Severity, f.Cause = Unshipped, rules[Unshipped].severity, rules[Unshipped].cause
+		f.Code = Unshipped
 	}
 	v.add(f)
 }

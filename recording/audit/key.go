@@ -136,7 +136,7 @@ func (v *verifier) skipSerials(k *key) {
 	f := a.w.finding(SerialGap, "%s of key %s of pod %s: this one, the %s of the key, is there", missing("segment", k.done+1, next-1), short(k.id), k.pod, ordinal(next))
 	f.Session, f.Segment, f.Object = "", 0, ""
 	if code := v.late(k, a.w.at); code != "" {
-		f.Code, f.Severity, f.Cause = code, rules[code].severity, rules[code].cause
+		f.Code = code
 	}
 	v.add(f)
 	k.done, k.known = next-1, false

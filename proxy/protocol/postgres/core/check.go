@@ -135,9 +135,13 @@ func (c *Conn) mustCheck(kind byte) bool {
 		}
 		exact = !steady
 	}
-	j := a.judged
-	c.check = &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent}
+	c.check = a.check(exact)
 	return true
+}
+
+func (a *answer) check(exact bool) *Check {
+	j := &a.judged
+	return &Check{Exact: exact, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent}
 }
 
 // mustCheckHeld is mustCheck for the end of a statement. Where that has made a cursor
@@ -148,8 +152,8 @@ func (c *Conn) mustCheckHeld() bool {
 	if a == nil || a.exchange == nil || a.poison != nil || a.owed != owedQuery && a.owed != owedExecute || a.made > a.index || !Holds(a.statement()) {
 		return false
 	}
-	j := a.judged
-	c.check = &Check{Exact: true, Catalog: j.catalog, Text: j.text, Session: j.session, Statements: a.stmts, sent: j.sent, made: true}
+	c.check = a.check(true)
+	c.check.made = true
 	return true
 }
 
